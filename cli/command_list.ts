@@ -47,6 +47,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
     summary: 'Check what works on this host',
     load: () => import('./commands/doctor.ts'),
   },
+  store: {
+    summary: "Update, copy and check the collector's store",
+    load: () => import('./commands/store.ts'),
+  },
   backup: {
     summary: "Copy the collector's databases while it runs",
     load: () => import('./commands/backup.ts'),

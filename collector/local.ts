@@ -33,8 +33,10 @@ export type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 export { readCloudFile } from './insight/cloud_import/cloud_file.ts';
 export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
 export type { HostFilter } from './insight/question.ts';
+export type { SchemaChange } from './store/schema_change.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
 export { DiskFullError } from './store/sqlite/disk_full.ts';
+export { changeSchemas, plannedChanges } from './store_place.ts';
 export type { Access, Actor, Destinations, InsightOptions, StorePlace, StoreQueries };
 
 /** The databases of a data_dir, and the schema that this release brings each one to. */

@@ -11,21 +11,26 @@ import { readDurability } from './store/postgres/durability.ts';
 import { FINDINGS_SCHEMA } from './store/postgres/findings_schema.ts';
 import { PostgresReader } from './store/postgres/postgres_reader.ts';
 import { PostgresStore } from './store/postgres/postgres_store.ts';
-import { requireSchema } from './store/postgres/schema_steps.ts';
+import { migrate, plannedChange, requireSchema } from './store/postgres/schema_steps.ts';
+import type { OnSchemaChange, SchemaChange } from './store/schema_change.ts';
 import type { StoreQueries } from './store/store.ts';
 
 /** Connections for the admin data: sessions, tokens, alerts and plans, each for a moment. */
 const ADMIN_CONNECTIONS = 4;
 const COMMAND_CONNECTIONS = 4;
 
-export async function openData(url: string, helperPrograms: readonly string[]): Promise<OpenedData> {
+export async function openData(
+  url: string,
+  helperPrograms: readonly string[],
+  onSchemaChange: OnSchemaChange,
+): Promise<OpenedData> {
   const address = parseDatabaseUrl(url);
-  const store = await PostgresStore.open(address, { helperPrograms });
+  const store = await PostgresStore.open(address, { helperPrograms, onSchemaChange });
   const pool = new DatabasePool(address, { max: ADMIN_CONNECTIONS, applicationName: 'imdswatch admin' });
   try {
     return {
       store,
-      admin: await PostgresAdminStore.open(pool),
+      admin: await PostgresAdminStore.open(pool, onSchemaChange),
       place: describeAddress(address),
       storage: async () => storageOf(await store.durability()),
       isShared: true,
@@ -103,6 +108,35 @@ export async function checkDatabase(
     await requireSchema(pool, POSTGRES_ADMIN);
     const durability = await pool.session(readDurability);
     return { place: pool.place!, version: row!.version, durability };
+  } finally {
+    await pool.close();
+  }
+}
+
+const SCHEMAS = [FINDINGS_SCHEMA, POSTGRES_ADMIN];
+
+export function plannedChanges(url: string): Promise<SchemaChange[]> {
+  return withCommandPool(url, (pool) => changesOf(pool));
+}
+
+export function changeSchemas(url: string): Promise<SchemaChange[]> {
+  return withCommandPool(url, async (pool) => {
+    const planned = await changesOf(pool);
+    for (const schema of SCHEMAS) await migrate(pool, schema);
+    return planned;
+  });
+}
+
+async function changesOf(pool: DatabasePool): Promise<SchemaChange[]> {
+  const changes: SchemaChange[] = [];
+  for (const schema of SCHEMAS) changes.push(await plannedChange(pool, schema));
+  return changes;
+}
+
+async function withCommandPool<T>(url: string, work: (pool: DatabasePool) => Promise<T>): Promise<T> {
+  const pool = commandPool(url);
+  try {
+    return await work(pool);
   } finally {
     await pool.close();
   }

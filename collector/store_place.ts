@@ -1,11 +1,13 @@
 /** Opens the data of the collector where its settings say: the files of `data_dir`, or a PostgreSQL database. */
 import type { Logger } from 'pino';
-import { openAdmin } from './admin/admin_schema.ts';
+import { ADMIN, openAdmin } from './admin/admin_schema.ts';
 import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
 import type { CollectorSettings } from './config.ts';
 import type { Storage } from './contract/storage.ts';
 import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
-import { openForWriting } from './store/sqlite/database.ts';
+import type { OnSchemaChange, SchemaChange } from './store/schema_change.ts';
+import { lockDataDir } from './store/sqlite/data_dir_lock.ts';
+import { openForWriting, plannedChange } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
 import { FindingsWriter } from './store/sqlite/findings_writer.ts';
 import { openStore, openStoreForReading } from './store/sqlite/sqlite_store.ts';
@@ -27,16 +29,18 @@ export async function openData(
   helperPrograms: readonly string[],
   log: Logger,
 ): Promise<OpenedData> {
+  const onSchemaChange: OnSchemaChange = (change) => log.info({ ...change }, changeText(change));
   if (database !== undefined) {
-    return (await postgres()).openData(database, helperPrograms);
+    return (await postgres()).openData(database, helperPrograms, onSchemaChange);
   }
   const store = openStore(
     dataDir,
     (error) => log.error({ reason: error.message }, 'a thread of the store died and is started again'),
     [...helperPrograms],
+    onSchemaChange,
   );
   try {
-    const admin = openAdmin(dataDir);
+    const admin = openAdmin(dataDir, { onSchemaChange });
     return {
       store,
       admin: new SqliteAdminStore(admin),
@@ -84,6 +88,33 @@ export async function putCloudFigures(
   } finally {
     database.close();
   }
+}
+
+/**
+ * Returns what must change before this release can use the data: one entry for each schema, also where nothing must.
+ * Throws `OperatorError`, also where the data was changed for a newer release.
+ */
+export async function plannedChanges({ data_dir: dataDir, store }: StorePlace): Promise<SchemaChange[]> {
+  if (store !== undefined) return (await postgres()).plannedChanges(store);
+  return [FINDINGS, ADMIN].map((schema) => plannedChange(dataDir, schema));
+}
+
+/** Brings all schemas up to date, and returns what was done. The files of `data_dir` must exist. Throws `OperatorError`. */
+export async function changeSchemas(place: StorePlace): Promise<SchemaChange[]> {
+  const { data_dir: dataDir, store } = place;
+  if (store !== undefined) return (await postgres()).changeSchemas(store);
+  const planned = await plannedChanges(place);
+  const release = lockDataDir(dataDir);
+  try {
+    for (const schema of [FINDINGS, ADMIN]) openForWriting(dataDir, schema).close();
+    return planned;
+  } finally {
+    release();
+  }
+}
+
+function changeText({ from }: SchemaChange): string {
+  return from === 0 ? 'made the tables of the store' : 'brought the schema of the store up to date';
 }
 
 /** The client of PostgreSQL is loaded only where it is used, so that the embedded store starts as fast without it. */

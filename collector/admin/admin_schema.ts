@@ -6,6 +6,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../common/operator_error.ts';
+import type { OnSchemaChange } from '../store/schema_change.ts';
 import { type Migration, openForWriting, type Schema } from '../store/sqlite/database.ts';
 import { ALERTS_STEP } from './alerts_schema.ts';
 import { LEASES_STEP } from './leases_schema.ts';
@@ -86,14 +87,17 @@ const MIGRATIONS: readonly Migration[] = [
   LEASES_STEP,
 ];
 
-export const ADMIN: Schema = { file: 'admin.db', migrations: MIGRATIONS };
+export const ADMIN: Schema = { name: 'admin', file: 'admin.db', migrations: MIGRATIONS };
 
 /**
  * Opens the admin database. The collector creates it where it is missing. A command does not (`mustExist`): a
  * second database in a mistyped directory, or one that belongs to root, would be worse than an error. Throws
  * `OperatorError`.
  */
-export function openAdmin(dataDir: string, { mustExist = false } = {}): DatabaseSync {
+export function openAdmin(
+  dataDir: string,
+  { mustExist = false, onSchemaChange }: { mustExist?: boolean; onSchemaChange?: OnSchemaChange } = {},
+): DatabaseSync {
   const file = join(dataDir, ADMIN.file);
   if (lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink()) {
     throw new OperatorError(
@@ -107,5 +111,5 @@ export function openAdmin(dataDir: string, { mustExist = false } = {}): Database
       `There is no ${file}. Start "imdswatch collector" (or "imdswatch up") once, or name its directory with --data-dir.`,
     );
   }
-  return openForWriting(dataDir, ADMIN);
+  return openForWriting(dataDir, ADMIN, onSchemaChange);
 }

@@ -1,5 +1,6 @@
 import type { DatabasePool } from '../../store/postgres/database_pool.ts';
 import { migrate } from '../../store/postgres/schema_steps.ts';
+import type { OnSchemaChange } from '../../store/schema_change.ts';
 import { SqlAdminStore } from '../admin_store.ts';
 import { POSTGRES_ADMIN } from './postgres_schema.ts';
 import { PostgresSql } from './postgres_sql.ts';
@@ -11,8 +12,8 @@ export class PostgresAdminStore extends SqlAdminStore {
   }
 
   /** Makes or updates the schema. Throws `OperatorError`. */
-  static async open(pool: DatabasePool): Promise<PostgresAdminStore> {
-    await migrate(pool, POSTGRES_ADMIN);
+  static async open(pool: DatabasePool, onSchemaChange?: OnSchemaChange): Promise<PostgresAdminStore> {
+    await migrate(pool, POSTGRES_ADMIN, onSchemaChange);
     return new PostgresAdminStore(pool);
   }
 }

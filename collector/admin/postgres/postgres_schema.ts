@@ -182,4 +182,7 @@ const TABLES = `
   CREATE INDEX confirmed_hosts_confirmed ON confirmed_hosts (confirmed_us);
 `;
 
-export const POSTGRES_ADMIN: DatabaseSchema = { name: 'admin', steps: [{ apply: TABLES }] };
+export const POSTGRES_ADMIN: DatabaseSchema = {
+  name: 'admin',
+  steps: [{ release: '0.1.0', summary: 'makes the tables', apply: TABLES }],
+};

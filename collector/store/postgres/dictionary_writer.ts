@@ -7,13 +7,12 @@
  * has that commit has this one too.
  */
 import { hash } from 'node:crypto';
+import { IDENTITIES_LOCK } from './advisory_locks.ts';
 import { type Column, transposed, unnested, type Value } from './bulk.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
 import type { WorkingSet } from './working_set.ts';
 import { DICTIONARIES, type DictionaryTable } from './working_tables.ts';
 
-/** Advisory lock under which workloads are inserted, so that their numbers are in the order of their commits. */
-const IDENTITIES_LOCK = '7596838593530786916';
 /** Times of dictionary rows are stored when they grew by so much. Retention keeps unused rows for a day. */
 const TOUCH_US = 3_600_000_000;
 

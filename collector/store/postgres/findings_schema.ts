@@ -293,4 +293,7 @@ const TABLES = `
   INSERT INTO sums VALUES ('epoch', 0);
 `;
 
-export const FINDINGS_SCHEMA: DatabaseSchema = { name: 'findings', steps: [{ apply: TABLES }] };
+export const FINDINGS_SCHEMA: DatabaseSchema = {
+  name: 'findings',
+  steps: [{ release: '0.1.0', summary: 'makes the tables', apply: TABLES }],
+};

@@ -7,12 +7,15 @@
  * in flight elsewhere is waited for.
  */
 import type { BatchResult, StoredBatch } from '../store.ts';
+import { WRITERS_LOCK } from './advisory_locks.ts';
 import { DuplicateError, RetryError, storeCallers, storeChanges } from './changes_writer.ts';
 import { lockBriefs, refreshBriefs } from './cloud_briefs.ts';
 import { isConflict } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
 import { areStored, storeDictionaries } from './dictionary_writer.ts';
+import { FINDINGS_SCHEMA } from './findings_schema.ts';
 import type { Partitions } from './partitions.ts';
+import { requireKnown } from './schema_steps.ts';
 import {
   loadCallers,
   loadCoverageDays,
@@ -27,8 +30,6 @@ import { CALLERS } from './working_tables.ts';
 /** Records of one transaction, unless one request has more. */
 const MAX_RECORDS = 4_000;
 const MAX_ATTEMPTS = 8;
-/** Writers hold this advisory lock together; who deletes rows that they remember holds it alone. */
-export const WRITERS_LOCK = '7596838593530786918';
 
 export interface LaneOptions {
   pool: DatabasePool;
@@ -172,7 +173,12 @@ export class Lane {
   async #begin(session: Session): Promise<WorkingSet> {
     const { nowUs, helperPrograms } = this.#options;
     await session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`);
-    const [row] = await session.query<{ value: number }>(`SELECT value FROM sums WHERE name = 'epoch'`);
+    const [row] = await session.query<{ value: number; needed: number }>(
+      `SELECT value, (SELECT needed FROM imdswatch_schemas WHERE name = $1) AS needed FROM sums WHERE name = 'epoch'`,
+      [FINDINGS_SCHEMA.name],
+    );
+    // A newer release may have changed the schema while this collector runs.
+    if (row!.needed > FINDINGS_SCHEMA.steps.length) await requireKnown(session, FINDINGS_SCHEMA);
     // After a failover the new primary may lack what the old one had.
     if (this.#generation !== session.generation || this.#epoch !== row!.value) this.#forget();
     this.#generation = session.generation;

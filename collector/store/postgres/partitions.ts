@@ -5,6 +5,7 @@
 import { DAY_US } from '../../contract/window.ts';
 import type { StoredBatch } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
+import { PARTITIONS_LOCK } from './advisory_locks.ts';
 import { isConnectionLost } from './database_errors.ts';
 import type { DatabasePool } from './database_pool.ts';
 
@@ -13,8 +14,6 @@ export type Partitioned = 'calls' | 'record_ids';
 /** Days before today for which calls have partitions of their own, and after it. */
 const DAYS_BEFORE = 31;
 const DAYS_AFTER = 2;
-/** Advisory lock under which partitions are made and dropped. */
-export const PARTITIONS_LOCK = '7596838593530786917';
 
 export function partitionName(table: Partitioned, day: number): string {
   return `${table}_${day}`;

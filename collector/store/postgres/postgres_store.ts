@@ -4,6 +4,7 @@
  */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
+import type { OnSchemaChange } from '../schema_change.ts';
 import type {
   BatchResult,
   CloudCount,
@@ -31,6 +32,7 @@ export interface PostgresStoreOptions {
   nowUs?: () => number;
   /** Transactions that are in flight at the same time, each about other hosts. */
   lanes?: number;
+  onSchemaChange?: OnSchemaChange;
 }
 
 const LANES = 2;
@@ -46,7 +48,7 @@ export class PostgresStore extends PostgresReader implements Store {
   private constructor(
     { questions, writes, dictionaries }: Record<'questions' | 'writes' | 'dictionaries', DatabasePool>,
     partitions: Partitions,
-    options: Required<PostgresStoreOptions>,
+    options: Required<Omit<PostgresStoreOptions, 'onSchemaChange'>>,
   ) {
     super(questions);
     this.#pools = [questions, writes, dictionaries];
@@ -58,7 +60,12 @@ export class PostgresStore extends PostgresReader implements Store {
   /** Opens the store, and brings its schema up to date. Throws `OperatorError`. */
   static async open(
     address: DatabaseAddress,
-    { helperPrograms = [], nowUs = () => Date.now() * 1000, lanes = LANES }: PostgresStoreOptions = {},
+    {
+      helperPrograms = [],
+      nowUs = () => Date.now() * 1000,
+      lanes = LANES,
+      onSchemaChange,
+    }: PostgresStoreOptions = {},
   ): Promise<PostgresStore> {
     // Heartbeats, figures of the cloud and retention are written besides the lanes.
     const writes = new DatabasePool(address, { max: lanes + 3, applicationName: 'imdswatch writer' });
@@ -68,7 +75,7 @@ export class PostgresStore extends PostgresReader implements Store {
     });
     const questions = new DatabasePool(address, { max: READERS, applicationName: 'imdswatch reader' });
     try {
-      await migrate(writes, FINDINGS_SCHEMA);
+      await migrate(writes, FINDINGS_SCHEMA, onSchemaChange);
       const partitions = new Partitions(dictionaries, nowUs);
       await partitions.ensureNext();
       return new PostgresStore({ questions, writes, dictionaries }, partitions, {

@@ -5,8 +5,10 @@ import type { BatchResult, CloudCount, CloudInstance, CloudInventory, StoredBatc
 import { putCloudCounts, putCloudInstances, putCloudInventory, storeHeartbeats } from './cloud_writer.ts';
 import { isConflict } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
+import { FINDINGS_SCHEMA } from './findings_schema.ts';
 import { Lane } from './lane.ts';
 import type { Partitions } from './partitions.ts';
+import { requireKnown } from './schema_steps.ts';
 
 /** Slots for the sums that many writers add to. Two writers that chose the same one wait for each other. */
 const SLOTS = 64;
@@ -90,7 +92,10 @@ export class PostgresWriter {
 
   /** Commits a transaction with a number and without a change. It waits for the standbys, as that of a batch does. */
   async #commitNothing(): Promise<void> {
-    await this.#pool.transaction((session) => session.query('SELECT pg_current_xact_id()'));
+    await this.#pool.transaction(async (session) => {
+      await requireKnown(session, FINDINGS_SCHEMA);
+      await session.query('SELECT pg_current_xact_id()');
+    });
   }
 
   /** Stores a heartbeat together with those that arrive while others are stored. */

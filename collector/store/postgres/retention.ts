@@ -8,11 +8,11 @@ import { FORGOTTEN_UNTIL_US } from '../sqlite/coverage_reader.ts';
 import { TABLES_OF_HOST } from '../sqlite/retention.ts';
 import { KIND_CLASS } from '../sqlite/total_rows.ts';
 import type { Retention, RetentionResult } from '../store.ts';
+import { PARTITIONS_LOCK, WRITERS_LOCK } from './advisory_locks.ts';
 import { lockBriefs, refreshBriefs } from './cloud_briefs.ts';
 import { isConflict } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
-import { WRITERS_LOCK } from './lane.ts';
-import { PARTITIONS_LOCK, type Partitioned, type Partitions, partitionName } from './partitions.ts';
+import { type Partitioned, type Partitions, partitionName } from './partitions.ts';
 
 const CHUNK_ROWS = 5_000;
 /** Rows of dictionaries are kept for this time after their last use, of which writers note no more than each hour. */

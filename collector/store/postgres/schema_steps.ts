@@ -4,13 +4,21 @@
  *
  * Collectors of two releases run side by side while a fleet is updated. So a step only adds, and the release before
  * goes on with what it knows. A step that the release before cannot live with says `breaks`; then that release refuses
- * to start.
+ * to start, and a collector of it that runs writes nothing more.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../../common/operator_error.ts';
-import { sqlState } from './database_errors.ts';
+import { VERSION } from '../../../common/version.ts';
+import type { OnSchemaChange, SchemaChange } from '../schema_change.ts';
+import { SCHEMA_LOCK, WRITERS_LOCK } from './advisory_locks.ts';
+import { isConflict, sqlState } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
 
 export interface SchemaStep {
+  /** The release that brought the step, such as `0.1.0`. */
+  release: string;
+  /** Says in a few words what the step does, for plans and for the log. */
+  summary: string;
   /** SQL of one or more statements, or a function where SQL is not enough. A step that was released never changes. */
   apply: string | ((session: Session) => Promise<void>);
   /** True where releases without this step cannot use the database any more. */
@@ -23,26 +31,40 @@ export interface DatabaseSchema {
   steps: readonly SchemaStep[];
 }
 
-/** The numbers of steps: `applied` so far, and those that a release must know (`needed`). */
+/** The record of one schema in its database. */
 export interface SchemaState {
+  /** Number of steps that were applied. */
   applied: number;
+  /** Number of steps that a release must know. */
   needed: number;
+  /** The oldest release that knows these. */
+  oldestRelease: string;
 }
 
-/** Key of the advisory lock under which schemas are changed: the eight bytes of "imdswatc" as a number. */
-const LOCK_KEY = '7596838593530786915';
 /** SQLSTATE: PostgreSQL 15 documentation, appendix A. */
 const INSUFFICIENT_PRIVILEGE = '42501';
 /** Time that a collector waits for another one that is changing the schema. */
-const LOCK_MS = 60_000;
+const OTHERS_MS = 60_000;
+/** Time that a step waits for a table. Whoever asks for the table meanwhile waits behind it. */
+const TABLE_MS = 5_000;
+const MAX_ATTEMPTS = 12;
+const PAUSE_MS = 500;
 
 /**
- * Brings a schema up to date. Of several collectors that start at once, one applies the steps, and the others wait
- * for it. Throws `OperatorError`.
+ * Brings a schema up to date. `onChange` is called where there was something to do. Of several collectors that start at once, one applies the steps,
+ * and the others wait for it. Throws `OperatorError`.
  */
-export async function migrate(pool: DatabasePool, schema: DatabaseSchema): Promise<void> {
+export async function migrate(
+  pool: DatabasePool,
+  schema: DatabaseSchema,
+  onChange: OnSchemaChange = () => {},
+): Promise<void> {
   try {
-    await applySteps(pool, schema);
+    const { from, to } = await plannedChange(pool, schema);
+    // A collector that only starts again takes no lock, and needs no right to create tables.
+    if (from === to) return;
+    const change = await applyPatiently(pool, schema);
+    if (change.from < change.to) onChange(change);
   } catch (error) {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
     throw new OperatorError(
@@ -53,83 +75,114 @@ export async function migrate(pool: DatabasePool, schema: DatabaseSchema): Promi
   }
 }
 
-async function applySteps(pool: DatabasePool, { name, steps }: DatabaseSchema): Promise<void> {
-  const known = await readState(pool, name);
-  // A collector that only starts again takes no lock, and needs no right to create tables.
-  if (known !== null && known.applied >= steps.length) {
-    checkState(known, name, steps.length);
-    return;
+/** Returns what `migrate` would do, and changes nothing. Throws `OperatorError` where this release is too old. */
+export async function plannedChange(pool: DatabasePool, schema: DatabaseSchema): Promise<SchemaChange> {
+  return changeFrom((await requireKnown(pool, schema))?.applied ?? 0, schema);
+}
+
+/** Tries again where a question held a table too long, or waited for one that a step had changed already. */
+async function applyPatiently(pool: DatabasePool, schema: DatabaseSchema): Promise<SchemaChange> {
+  for (let left = MAX_ATTEMPTS; ; left -= 1) {
+    try {
+      return await applySteps(pool, schema);
+    } catch (error) {
+      if (!isConflict(error) || left <= 1) throw error;
+      await sleep(PAUSE_MS);
+    }
   }
-  await pool.transaction(async (session) => {
-    await session.query(`SET LOCAL lock_timeout = ${LOCK_MS}`);
+}
+
+async function applySteps(pool: DatabasePool, schema: DatabaseSchema): Promise<SchemaChange> {
+  const { name, steps } = schema;
+  return pool.transaction(async (session) => {
+    await session.query(`SET LOCAL lock_timeout = ${OTHERS_MS}`);
     // A step over large tables takes as long as it takes.
     await session.query('SET LOCAL statement_timeout = 0');
-    await session.query(`SELECT pg_advisory_xact_lock(${LOCK_KEY})`);
+    await session.query(`SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);
     await session.query(
       `CREATE TABLE IF NOT EXISTS imdswatch_schemas (
          name text PRIMARY KEY,
          -- Steps that were applied, and the steps that a release must know to use the database.
          applied integer NOT NULL,
          needed integer NOT NULL
-       )`,
+       );
+       ALTER TABLE imdswatch_schemas ADD COLUMN IF NOT EXISTS oldest_release text`,
     );
-    const [row] = await session.query<SchemaState & { name: string }>(
-      'SELECT applied, needed FROM imdswatch_schemas WHERE name = $1',
-      [name],
-    );
-    const before = row ?? { applied: 0, needed: 0 };
-    checkState(before, name, steps.length);
-    if (before.applied >= steps.length) return;
-    for (const { apply } of steps.slice(before.applied)) {
+    const state = await requireKnown(session, schema);
+    const change = changeFrom(state?.applied ?? 0, schema);
+    const pending = steps.slice(change.from);
+    if (pending.length === 0) return change;
+    // No writer is in the middle of a batch then, whose locks are in another order than those of the steps.
+    await session.query(`SELECT pg_advisory_xact_lock(${WRITERS_LOCK})`);
+    await session.query(`SET LOCAL lock_timeout = ${TABLE_MS}`);
+    for (const { apply } of pending) {
       if (typeof apply === 'string') await session.query(apply);
       else await apply(session);
     }
     await session.query(
-      `INSERT INTO imdswatch_schemas VALUES ($1, $2, $3)
-       ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, needed = excluded.needed`,
-      [name, steps.length, neededSteps(steps)],
+      `INSERT INTO imdswatch_schemas (name, applied, needed, oldest_release) VALUES ($1, $2, $3, $4)
+       ON CONFLICT (name) DO UPDATE SET applied = excluded.applied, needed = excluded.needed,
+         oldest_release = excluded.oldest_release`,
+      [name, steps.length, neededSteps(steps), change.oldestRelease],
     );
+    return change;
   });
 }
 
 /** Returns the state of a schema; null where the database has none. */
-export async function readState(pool: DatabasePool, name: string): Promise<SchemaState | null> {
-  const [found] = await pool.query<{ there: boolean }>(
+export async function readState(database: Pick<Session, 'query'>, name: string): Promise<SchemaState | null> {
+  const [found] = await database.query<{ there: boolean }>(
     `SELECT to_regclass('imdswatch_schemas') IS NOT NULL AS there`,
   );
   if (found?.there !== true) return null;
-  const [row] = await pool.query<{ applied: number; needed: number }>(
-    'SELECT applied, needed FROM imdswatch_schemas WHERE name = $1',
+  const [row] = await database.query<{ applied: number; needed: number; oldest_release: string | null }>(
+    'SELECT * FROM imdswatch_schemas WHERE name = $1',
     [name],
   );
-  return row ?? null;
+  if (row === undefined) return null;
+  const { applied, needed, oldest_release: oldestRelease } = row;
+  return { applied, needed, oldestRelease: oldestRelease ?? 'a newer one' };
 }
 
 /** Throws `OperatorError` where a database has not all of what this release asks for. Changes nothing. */
-export async function requireSchema(pool: DatabasePool, { name, steps }: DatabaseSchema): Promise<void> {
-  const state = await readState(pool, name);
-  if (state === null) {
+export async function requireSchema(pool: DatabasePool, schema: DatabaseSchema): Promise<void> {
+  const { from, to } = await plannedChange(pool, schema);
+  if (from === 0) {
     throw new OperatorError(
       1,
-      'The database has no tables of imdswatch. Start "imdswatch collector" once with this store, or name another database.',
+      'The database has no tables of imdswatch. Start "imdswatch collector" once with this store, run "imdswatch store migrate", or name another database.',
     );
   }
-  checkState(state, name, steps.length);
-  if (state.applied < steps.length) {
+  if (from < to) {
     throw new OperatorError(
       1,
-      `The database has schema ${name} ${state.applied}, and this imdswatch needs ${steps.length}. Start a collector of this release: it brings the schema up to date.`,
+      `The database has version ${from} of the schema ${schema.name}, and this imdswatch (${VERSION}) needs version ${to}. Run "imdswatch store migrate", or start a collector of this release: both bring the schema up to date.`,
     );
   }
 }
 
-/** Throws `OperatorError` where this release does not know a step that it must know. */
-function checkState({ needed, applied }: SchemaState, name: string, known: number): void {
-  if (needed <= known) return;
+/** Returns the state of a schema. Throws `OperatorError` where this release does not know a step that it must know. */
+export async function requireKnown(
+  database: Pick<Session, 'query'>,
+  { name, steps }: DatabaseSchema,
+): Promise<SchemaState | null> {
+  const state = await readState(database, name);
+  if (state === null || state.needed <= steps.length) return state;
   throw new OperatorError(
     1,
-    `The database was changed by a newer imdswatch (schema ${name} ${applied}; this one knows ${known}, and ${needed} is needed). Update imdswatch on this machine.`,
+    `The database was changed for a newer imdswatch: its schema ${name} has version ${state.applied}, and may be used by release ${state.oldestRelease} or later. This is release ${VERSION}, which knows version ${steps.length}. Update imdswatch on this machine.`,
   );
+}
+
+function changeFrom(applied: number, { name, steps }: DatabaseSchema): SchemaChange {
+  return {
+    schema: name,
+    from: applied,
+    // A newer release may have added steps that this one does not know.
+    to: Math.max(applied, steps.length),
+    steps: steps.slice(applied).map(({ summary }) => summary),
+    oldestRelease: steps[Math.max(neededSteps(steps), 1) - 1]!.release,
+  };
 }
 
 /** Returns the steps that a release must know: all until the last one that breaks. */

@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../../common/operator_error.ts';
+import { VERSION } from '../../../common/version.ts';
+import type { OnSchemaChange, SchemaChange } from '../schema_change.ts';
 import { DiskFullError, isDiskFull } from './disk_full.ts';
 import { allowShrinking } from './file_space.ts';
 
@@ -11,6 +13,8 @@ import { allowShrinking } from './file_space.ts';
  * `user_version` is the number of steps that it has been through.
  */
 export interface Schema {
+  /** `findings` or `admin`. */
+  name: string;
   file: string;
   migrations: readonly Migration[];
 }
@@ -36,9 +40,14 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024;
 const CHECKPOINT_WAIT_MS = 200;
 
 /**
- * Opens a database, creates it where it is missing, and brings its schema up to date. Throws `OperatorError`.
+ * Opens a database, creates it where it is missing, and brings its schema up to date. `onChange` is called where there was
+ * something to do. Throws `OperatorError`.
  */
-export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
+export function openForWriting(
+  dataDir: string,
+  schema: Schema,
+  onChange: OnSchemaChange = () => {},
+): DatabaseSync {
   const file = join(dataDir, schema.file);
   let database: DatabaseSync | null = null;
   try {
@@ -52,7 +61,8 @@ export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
     database.exec(
       `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = ${MAX_LOG_BYTES};`,
     );
-    migrate(database, file, schema.migrations);
+    const change = migrate(database, file, schema);
+    if (change.from < change.to) onChange(change);
     return database;
   } catch (error) {
     database?.close();
@@ -61,8 +71,29 @@ export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
   }
 }
 
+/** Returns what `openForWriting` would do with the schema of an existing database. Throws `OperatorError`. */
+export function plannedChange(dataDir: string, schema: Schema): SchemaChange {
+  const database = openExisting(dataDir, schema);
+  try {
+    return changeFrom(schemaVersion(database), join(dataDir, schema.file), schema);
+  } finally {
+    database.close();
+  }
+}
+
 /** Opens a database for reading, while the collector may go on writing. Throws `OperatorError`. */
-export function openForReading(dataDir: string, { file: name, migrations }: Schema): DatabaseSync {
+export function openForReading(dataDir: string, schema: Schema): DatabaseSync {
+  const database = openExisting(dataDir, schema);
+  const version = schemaVersion(database);
+  if (version === schema.migrations.length) return database;
+  database.close();
+  throw new OperatorError(
+    1,
+    `The store ${join(dataDir, schema.file)} has schema ${version} and this imdswatch reads schema ${schema.migrations.length}. Use the same release as its collector.`,
+  );
+}
+
+function openExisting(dataDir: string, { file: name }: Schema): DatabaseSync {
   const file = join(dataDir, name);
   if (!existsSync(file)) {
     throw new OperatorError(
@@ -73,13 +104,8 @@ export function openForReading(dataDir: string, { file: name, migrations }: Sche
   let database: DatabaseSync | null = null;
   try {
     database = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
-    const version = schemaVersion(database);
-    if (version !== migrations.length) {
-      throw new OperatorError(
-        1,
-        `The store ${file} has schema ${version} and this imdswatch reads schema ${migrations.length}. Use the same release as its collector.`,
-      );
-    }
+    // A damaged file fails here, and not at the first question.
+    schemaVersion(database);
     return database;
   } catch (error) {
     database?.close();
@@ -125,27 +151,33 @@ function schemaVersion(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
 }
 
-function migrate(database: DatabaseSync, file: string, migrations: readonly Migration[]): void {
+function migrate(database: DatabaseSync, file: string, schema: Schema): SchemaChange {
   // The lock is taken before the version is read. Of two processes that start at once, one migrates and the
   // other has nothing to do.
   database.exec('BEGIN IMMEDIATE');
   try {
-    const version = schemaVersion(database);
-    if (version > migrations.length) {
-      throw new OperatorError(
-        1,
-        `The store ${file} was created by a newer imdswatch (schema ${version}; this one knows ${migrations.length}). Update imdswatch, or use another data_dir.`,
-      );
-    }
-    for (const step of migrations.slice(version)) {
+    const change = changeFrom(schemaVersion(database), file, schema);
+    for (const step of schema.migrations.slice(change.from)) {
       if (typeof step === 'string') database.exec(step);
       else step(database);
     }
-    database.exec(`PRAGMA user_version = ${migrations.length}; COMMIT;`);
+    database.exec(`PRAGMA user_version = ${change.to}; COMMIT;`);
+    return change;
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }
+}
+
+/** No release uses a file that a newer one has changed: only one collector has it, and it is updated first. */
+function changeFrom(version: number, file: string, { name, migrations }: Schema): SchemaChange {
+  if (version > migrations.length) {
+    throw new OperatorError(
+      1,
+      `The store ${file} was created by a newer imdswatch (schema ${version}; this one knows ${migrations.length}). Update imdswatch, or use another data_dir.`,
+    );
+  }
+  return { schema: name, from: version, to: migrations.length, steps: [], oldestRelease: VERSION };
 }
 
 function asOperatorError(error: unknown, file: string): unknown {

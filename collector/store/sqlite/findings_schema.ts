@@ -142,4 +142,4 @@ const MIGRATIONS: readonly Migration[] = [
   'CREATE INDEX heartbeats_received ON heartbeats (host_id, received_us)',
 ];
 
-export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };
+export const FINDINGS: Schema = { name: 'findings', file: 'imdswatch.db', migrations: MIGRATIONS };

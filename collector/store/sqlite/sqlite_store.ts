@@ -3,6 +3,7 @@
  * beside it.
  */
 import { join } from 'node:path';
+import type { OnSchemaChange } from '../schema_change.ts';
 import type { Store, StoreQueries } from '../store.ts';
 import { lockDataDir } from './data_dir_lock.ts';
 import { openForReading, openForWriting } from './database.ts';
@@ -20,11 +21,12 @@ export function openStore(
   threadLost: (error: Error) => void = () => {},
   /** Names of programs that are not the workload, besides the built-in ones. */
   helperPrograms: readonly string[] = [],
+  onSchemaChange?: OnSchemaChange,
 ): Store {
   const release = lockDataDir(dataDir);
   try {
     // The schema is checked here and not in the threads, so that a problem is an error of the start.
-    const database = openForWriting(dataDir, FINDINGS);
+    const database = openForWriting(dataDir, FINDINGS, onSchemaChange);
     if (canShrink(database)) database.close();
     else rewriteToShrink(database, join(dataDir, FINDINGS.file));
     return new ThreadedStore({ dataDir, helperPrograms, threadLost, release });

@@ -14,7 +14,7 @@ import { TOKEN } from './processes.ts';
 export class Bench {
   readonly #endings: (() => unknown)[] = [];
   /** Every line that agents and collectors logged. */
-  readonly logged: { level: number; msg: string }[] = [];
+  readonly logged: ({ level: number; msg: string } & Record<string, unknown>)[] = [];
   readonly log: Logger = pino(
     { level: 'debug' },
     { write: (line: string) => this.logged.push(JSON.parse(line)) },

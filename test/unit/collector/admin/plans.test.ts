@@ -27,7 +27,7 @@ function newStore(): SqliteAdminStore {
 test('a database of an earlier release gets the tables, and keeps what it has', async () => {
   const dataDir = join(directory, 'earlier');
   const before = ADMIN.migrations.slice(0, ADMIN.migrations.indexOf(PLANS_STEP));
-  const earlier = openForWriting(dataDir, { file: ADMIN.file, migrations: before });
+  const earlier = openForWriting(dataDir, { ...ADMIN, migrations: before });
   earlier.exec(`INSERT INTO settings (key, value) VALUES ('kept', '1')`);
   earlier.close();
   const database = openAdmin(dataDir);

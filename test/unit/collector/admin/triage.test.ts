@@ -16,7 +16,7 @@ const subject = (workload: string, joined: string[] = []) => ({ workload, title:
 test('a database of an earlier release gets the triage, and keeps what it has', async () => {
   const dataDir = join(directory, 'earlier');
   const before = ADMIN.migrations.slice(0, ADMIN.migrations.indexOf(TRIAGE_STEP));
-  const earlier = openForWriting(dataDir, { file: ADMIN.file, migrations: before });
+  const earlier = openForWriting(dataDir, { ...ADMIN, migrations: before });
   earlier.exec(`INSERT INTO settings (key, value) VALUES ('kept', '1')`);
   earlier.close();
   const database = openAdmin(dataDir);

@@ -4,6 +4,8 @@ import { after, before, describe, test } from 'node:test';
 import { DatabasePool } from '../../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
 import { migrate, readState, type SchemaStep } from '../../../../../collector/store/postgres/schema_steps.ts';
+import type { SchemaChange } from '../../../../../collector/store/schema_change.ts';
+import { eventually } from '../../../../support/collector/stored.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
 
 describe('schemas', { skip: NO_POSTGRES }, () => {
@@ -14,8 +16,14 @@ describe('schemas', { skip: NO_POSTGRES }, () => {
   after(() => server?.close());
 
   const steps: SchemaStep[] = [
-    { apply: 'CREATE TABLE one (a int); INSERT INTO one VALUES (1)' },
     {
+      release: '0.1.0',
+      summary: 'makes one',
+      apply: 'CREATE TABLE one (a int); INSERT INTO one VALUES (1)',
+    },
+    {
+      release: '0.1.0',
+      summary: 'makes two',
       apply: async (session) => void (await session.query('CREATE TABLE two AS SELECT a + 1 AS a FROM one')),
     },
   ];
@@ -25,13 +33,17 @@ describe('schemas', { skip: NO_POSTGRES }, () => {
     const pools = Array.from({ length: 8 }, () => new DatabasePool(parseDatabaseUrl(url)));
     await Promise.all(pools.map((pool) => migrate(pool, { name: 'numbers', steps })));
     assert.deepEqual(await pools[0]!.query('SELECT a FROM two'), [{ a: 2 }]);
-    assert.deepEqual(await readState(pools[0]!, 'numbers'), { applied: 2, needed: 0 });
+    assert.deepEqual(await readState(pools[0]!, 'numbers'), {
+      applied: 2,
+      needed: 0,
+      oldestRelease: '0.1.0',
+    });
     await Promise.all(pools.map((pool) => pool.close()));
   });
 
   test('a step that fails leaves nothing behind', async () => {
     const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
-    const broken = [...steps, { apply: 'SELECT 1/0' }];
+    const broken = [...steps, { release: '0.2.0', summary: 'fails', apply: 'SELECT 1/0' }];
     await assert.rejects(migrate(pool, { name: 'numbers', steps: broken }), /division by zero/);
     assert.equal(await readState(pool, 'numbers'), null);
     await migrate(pool, { name: 'numbers', steps });
@@ -52,16 +64,56 @@ describe('schemas', { skip: NO_POSTGRES }, () => {
 
   test('the release before goes on beside steps that only add, and refuses those that break it', async () => {
     const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
-    const adds: SchemaStep[] = [...steps, { apply: 'ALTER TABLE one ADD COLUMN b int' }];
-    const breaks: SchemaStep[] = [...adds, { apply: 'DROP TABLE two', breaks: true }];
+    const adds: SchemaStep[] = [
+      ...steps,
+      { release: '0.2.0', summary: 'adds b', apply: 'ALTER TABLE one ADD COLUMN b int' },
+    ];
+    const breaks: SchemaStep[] = [
+      ...adds,
+      { release: '0.3.0', summary: 'drops two', apply: 'DROP TABLE two', breaks: true },
+    ];
     await migrate(pool, { name: 'numbers', steps: adds });
     await migrate(pool, { name: 'numbers', steps });
-    assert.deepEqual(await readState(pool, 'numbers'), { applied: 3, needed: 0 });
+    assert.deepEqual(await readState(pool, 'numbers'), { applied: 3, needed: 0, oldestRelease: '0.1.0' });
     await migrate(pool, { name: 'numbers', steps: breaks });
     await assert.rejects(
       migrate(pool, { name: 'numbers', steps: adds }),
-      /newer imdswatch .*knows 3, and 4 is needed/,
+      /newer imdswatch: its schema numbers has version 4, and may be used by release 0\.3\.0 or later\. .*knows version 3/,
     );
+    await pool.close();
+  });
+
+  test('a question that reads the tables in another order is not in the way of a step', async () => {
+    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
+    await migrate(pool, { name: 'numbers', steps });
+    const later: SchemaStep[] = [
+      ...steps,
+      {
+        release: '0.2.0',
+        summary: 'adds b',
+        apply: 'ALTER TABLE one ADD COLUMN b int; ALTER TABLE two ADD COLUMN b int',
+      },
+    ];
+    const changes: SchemaChange[] = [];
+    let migrated: Promise<void> | null = null;
+    await pool.transaction(async (session) => {
+      // The step is the one that gives way.
+      await session.query(`SET LOCAL deadlock_timeout = '1h'`);
+      await session.query('SELECT 1 FROM two');
+      migrated = migrate(pool, { name: 'numbers', steps: later }, (change) => changes.push(change));
+      await eventually('the step waits', async () => {
+        const waiting = await pool.query(
+          `SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'two'::regclass`,
+        );
+        return waiting.length > 0;
+      });
+      await session.query('SELECT 1 FROM one');
+    });
+    await migrated;
+    assert.deepEqual(changes, [
+      { schema: 'numbers', from: 2, to: 3, steps: ['adds b'], oldestRelease: '0.1.0' },
+    ]);
+    assert.deepEqual(await pool.query('SELECT a, b FROM two'), [{ a: 2, b: null }]);
     await pool.close();
   });
 });
