@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { KIND_CLASS } from '../../collector/store/sqlite/total_rows.ts';
 import { NO_POSTGRES, PostgresServer } from '../../test/support/postgres.ts';
+import { familyUsage } from './process_usage.ts';
 
 /** Settings of a small production server. Each commit reaches the disk, unlike in tests. */
 const SETTINGS = [
@@ -28,9 +30,13 @@ export interface StatementCost {
 
 export interface ClusterUsage {
   primarySeconds: number;
+  /** Memory of the primary with its buffers. */
+  primaryBytes: number;
   /** All standbys together. */
   standbySeconds: number;
   walBytes: number;
+  /** Tables and indexes of the collectors' database. */
+  diskBytes: number;
 }
 
 export class DatabaseCluster {
@@ -73,23 +79,35 @@ export class DatabaseCluster {
   async usage(): Promise<ClusterUsage> {
     const [row] = await this.#primary.query(
       DATABASE,
-      `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS bytes`,
+      `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS bytes,
+         pg_database_size(current_database())::float8 AS disk`,
     );
+    const primary = usageOf(this.#primary);
     return {
-      primarySeconds: secondsOf(this.#primary),
-      standbySeconds: this.#standbys.reduce((sum, server) => sum + secondsOf(server), 0),
+      primarySeconds: primary.cpuSeconds,
+      primaryBytes: primary.residentBytes,
+      standbySeconds: this.#standbys.reduce((sum, server) => sum + usageOf(server).cpuSeconds, 0),
       walBytes: row!['bytes'] as number,
+      diskBytes: row!['disk'] as number,
     };
   }
 
-  /** Returns the calls that are stored, and the sums by hour, which must be equal. */
-  async stored(): Promise<{ calls: number; counted: number }> {
+  /**
+   * Returns the calls that are stored, and those that the sums by hour have counted, which must be equal: all calls of
+   * simulated agents are without a token. `rolledUp`: those of the roll-ups, which have one.
+   */
+  async stored(): Promise<{ calls: number; counted: number; rolledUp: number }> {
     const [row] = await this.#primary.query(
       DATABASE,
       `SELECT (SELECT count(*) FROM calls)::float8 AS calls,
-         (SELECT coalesce(sum(count), 0) FROM hourly WHERE class <> 0)::float8 AS counted`,
+         coalesce(sum(count) FILTER (WHERE class = ${KIND_CLASS.v1}), 0)::float8 AS counted,
+         coalesce(sum(count) FILTER (WHERE class = ${KIND_CLASS.v2}), 0)::float8 AS rolled_up FROM hourly`,
     );
-    return { calls: row!['calls'] as number, counted: row!['counted'] as number };
+    return {
+      calls: row!['calls'] as number,
+      counted: row!['counted'] as number,
+      rolledUp: row!['rolled_up'] as number,
+    };
   }
 
   async forgetStatements(): Promise<void> {
@@ -125,18 +143,7 @@ async function untilQuorum(primary: PostgresServer, standbys: number): Promise<v
   }
 }
 
-/** Returns the processor time of a server's processes that run now. Those of connections last as long as these. */
-function secondsOf(server: PostgresServer): number {
-  const parent = readFileSync(join(server.directory, 'server.pid'), 'utf8').trim();
-  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').split(' ');
-  let seconds = 0;
-  for (const pid of [parent, ...children].filter((each) => each !== '')) {
-    try {
-      // First field of schedstat: nanoseconds on a processor.
-      seconds += Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[0]) / 1e9;
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  return seconds;
+/** Adds up the server's processes that run now. Those of connections last as long as these. */
+function usageOf(server: PostgresServer): { cpuSeconds: number; residentBytes: number } {
+  return familyUsage(Number(readFileSync(join(server.directory, 'server.pid'), 'utf8')));
 }

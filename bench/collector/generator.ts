@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostOf } from './fleet.ts';
+import { obey } from './forked.ts';
 import { Latencies, type Spread } from './latencies.ts';
 import { makeScript } from './script.ts';
 import { type Doings, SimulatedAgent } from './simulated_agent.ts';
@@ -228,7 +229,7 @@ function dueAt(step: number, intervalMs: number): SimulatedAgent[] {
   return agents.slice(from, Math.floor((agents.length * (turn + 1)) / steps));
 }
 
-async function obey(order: Order): Promise<Report> {
+async function obeyOrder(order: Order): Promise<Report> {
   switch (order.do) {
     case 'connect':
       return measured(0, () => connect(order));
@@ -247,11 +248,4 @@ async function obey(order: Order): Promise<Report> {
   }
 }
 
-process.on('message', (order: Order) => {
-  obey(order).then(
-    (report) => process.send!({ report }),
-    (error: unknown) => process.send!({ error: error instanceof Error ? error.stack : String(error) }),
-  );
-});
-// If the benchmark is killed, nobody else ends this process.
-process.on('disconnect', () => process.exit(0));
+obey(obeyOrder);

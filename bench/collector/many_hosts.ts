@@ -12,9 +12,9 @@ import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import type { Store, StoredBatch, StoredRecord } from '../../collector/store/store.ts';
 import { toTimestamp } from '../../collector/store/time.ts';
 import type { CallerFacts } from '../../collector/store/workload_identity.ts';
-import type { Heartbeat } from '../../protocol/records.ts';
 import { ApiClient } from './api_client.ts';
 import { callerOf, hostOf, v1Call, v2Rollup, workloadOf } from './fleet.ts';
+import { heartbeatOf } from './heartbeat.ts';
 import { Latencies } from './latencies.ts';
 import { Random } from './random.ts';
 import { databaseBytes, Subject } from './subject.ts';
@@ -108,22 +108,6 @@ class Maker {
   }
 }
 
-/** Returns a heartbeat of 5 kB, as those of real agents are. */
-function heartbeatOf(hostId: string, nowUs: number): Heartbeat {
-  const counters = Array.from({ length: 160 }, (_, index) => [`counter_of_something_${index}`, index]);
-  return {
-    time: toTimestamp(nowUs),
-    host_id: hostId,
-    agent_version: '1.0.0',
-    started: toTimestamp(nowUs - DAY_US),
-    counters: { capture: Object.fromEntries(counters) },
-    coverage: { live: true, sources: ['any'] },
-    attribution: { method: 'ebpf', reason: null },
-    agent: { cpu_percent: 0.4, memory_bytes: 75_000_000 },
-    spool: { bytes: 0, records: 0, overflowed: {} },
-  };
-}
-
 async function make(store: Store, hosts: number): Promise<number> {
   const nowUs = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
   const maker = new Maker(nowUs);
@@ -133,7 +117,7 @@ async function make(store: Store, hosts: number): Promise<number> {
     );
     await store.write(batches);
     await Promise.all(
-      batches.map(({ host }) => store.heartbeat(heartbeatOf(host.id, nowUs), Date.now() * 1000)),
+      batches.map(({ host }) => store.heartbeat(heartbeatOf(host.id, nowUs / 1000), Date.now() * 1000)),
     );
     if (from % 20_000 === 0) console.log(`${from} hosts made`);
   }

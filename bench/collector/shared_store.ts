@@ -9,8 +9,9 @@ import type { Report } from './generator.ts';
 import { NEW_PROCESS_SHARE } from './ingest.ts';
 import type { Spread } from './latencies.ts';
 import { Load } from './load.ts';
+import type { Usage } from './process_usage.ts';
 import { MAX_IN_FLIGHT } from './simulated_agent.ts';
-import { Subject, type Usage } from './subject.ts';
+import { Subject } from './subject.ts';
 
 export interface SharedCase {
   collectors: number;

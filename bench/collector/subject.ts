@@ -1,11 +1,12 @@
 /** Runs the `imdswatch collector` that is measured, as a process with a data directory of its own. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
 import type { MemoryAnswer } from './memory_probe.ts';
+import { processUsage, type Usage } from './process_usage.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const MEMORY_PROBE = join(import.meta.dirname, 'memory_probe.ts');
@@ -18,15 +19,6 @@ const MAX_CONNECTIONS = 10_000;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
 
-/** Processor time in seconds since the start, and present memory, of all threads together. */
-export interface Usage {
-  cpuSeconds: number;
-  /** Processor time of the thread that serves agents, and of all others: store, garbage collection, I/O. */
-  mainThreadSeconds: number;
-  otherThreadsSeconds: number;
-  residentBytes: number;
-}
-
 export interface SubjectOptions {
   dataDir: string;
   tls: boolean;
@@ -36,6 +28,14 @@ export interface SubjectOptions {
   nodeFlags?: string[];
   /** True if `memory` will be called. */
   measuresMemory?: boolean;
+  /** Default: a free port. */
+  port?: number;
+  /** Certificate and key (PEM files), in place of a self-signed one. */
+  certificate?: { certFile: string; keyFile: string };
+  /** More settings, as flags of the command line. */
+  flags?: readonly string[];
+  /** Time in which it hands its agents over when it stops. */
+  drainSeconds?: number;
 }
 
 export class Subject {
@@ -47,27 +47,36 @@ export class Subject {
   readonly caFile: string | null;
   readonly #child: ChildProcess;
   readonly #said: () => string;
+  readonly #store: string | null;
+  readonly #stopMs: number;
 
   private constructor(
     child: ChildProcess,
     url: string,
-    { dataDir, tls }: SubjectOptions,
+    { dataDir, tls, store, drainSeconds = 0 }: SubjectOptions,
     said: () => string,
   ) {
     this.#child = child;
     this.#said = said;
     this.url = url;
     this.dataDir = dataDir;
+    this.#store = store ?? null;
+    this.#stopMs = STOP_TIMEOUT_MS + drainSeconds * 1000;
     this.caFile = tls ? join(dataDir, 'self_signed.crt') : null;
   }
 
   /** Starts it. Throws with its output if it does not listen in time. */
   static async start(options: SubjectOptions): Promise<Subject> {
-    const { dataDir, tls, store, nodeFlags = [], measuresMemory = false } = options;
+    const { dataDir, tls, store, nodeFlags = [], measuresMemory = false, port = 0, certificate } = options;
     const probe = measuresMemory ? ['--expose-gc', '--import', MEMORY_PROBE] : [];
-    const argv = ['collector', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--log-level', 'warn'];
+    const argv = ['collector', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir, '--log-level', 'warn'];
     argv.push('--max-connections', String(MAX_CONNECTIONS), ...(tls ? ['--tls-self-signed'] : []));
+    if (certificate !== undefined) {
+      argv.push('--tls-cert-file', certificate.certFile, '--tls-key-file', certificate.keyFile);
+    }
+    if (options.drainSeconds !== undefined) argv.push('--drain-seconds', String(options.drainSeconds));
     if (store !== undefined) argv.push('--store', store);
+    argv.push(...(options.flags ?? []));
     const child = spawn(process.execPath, [...RUNTIME_FLAGS, ...probe, ...nodeFlags, MAIN, ...argv], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, IMDSWATCH_AGENT_TOKEN: AGENT_TOKEN },
@@ -91,6 +100,10 @@ export class Subject {
     }
   }
 
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   get apiUrl(): string {
     return this.url.replace(/^ws/, 'http');
   }
@@ -104,6 +117,7 @@ export class Subject {
       ...argv,
       '--data-dir',
       this.dataDir,
+      ...(this.#store === null ? [] : ['--store', this.#store]),
     ]);
     return stdout.trim();
   }
@@ -117,31 +131,15 @@ export class Subject {
   }
 
   usage(): Usage {
-    const pid = this.#child.pid!;
-    let all = 0;
-    let main = 0;
-    for (const thread of readdirSync(`/proc/${pid}/task`)) {
-      // First field of schedstat: nanoseconds on a processor.
-      const seconds =
-        Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]) / 1e9;
-      all += seconds;
-      if (Number(thread) === pid) main = seconds;
-    }
-    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-    return {
-      cpuSeconds: all,
-      mainThreadSeconds: main,
-      otherThreadsSeconds: all - main,
-      residentBytes: Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024,
-    };
+    return processUsage(this.#child.pid!);
   }
 
   /** Ends it in order. Returns its output on stderr. Throws if it failed or had to be killed. */
   async stop(): Promise<string> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+    if (this.isRunning) {
       const exited = once(this.#child, 'exit');
       this.#child.kill('SIGTERM');
-      const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), this.#stopMs);
       await exited;
       clearTimeout(timer);
     }
@@ -152,7 +150,7 @@ export class Subject {
     return this.#said();
   }
 
-  /** Kills it, after another error. */
+  /** Kills it. */
   kill(): void {
     this.#child.kill('SIGKILL');
   }
