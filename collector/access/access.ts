@@ -90,7 +90,7 @@ export class Access {
     this.#agents = new AgentAuthenticator(admin, tokens, options, now);
     this.#enrolments = new Enrolments(
       admin,
-      (store, hostId, claim) => this.#agents.issueCredential(store, hostId, claim),
+      (store, enrolments) => this.#agents.issueCredentials(store, enrolments),
       () => tokens.onNotStored(),
     );
     const { cookie } = this;

@@ -5,9 +5,10 @@ import type { Counters } from '../../protocol/records.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { TokenRow } from '../admin/tokens.ts';
 import { certifiedHost } from './client_certificate.ts';
+import type { Enrolment } from './enrolments.ts';
 import type { AgentIdentity } from './principal.ts';
 import { bearerOf, secretHash } from './secret.ts';
-import type { EnrolmentClaim, TokenStore } from './token_store.ts';
+import type { EnrolmentClaim, IssuedCredential, TokenStore } from './token_store.ts';
 
 /** Settings for the authentication of agents. */
 export interface AgentAuthenticatorOptions {
@@ -80,27 +81,38 @@ export class AgentAuthenticator {
   }
 
   /**
-   * Issues a credential for an agent that enrols. Returns null if the host id is not valid or the host has
+   * Issues credentials for agents that enrol. Returns null for one whose host id is not valid or whose host has
    * enrolled before: an enrolment token alone never replaces a host. An agent that lost its credential,
    * because it was killed before it saved it, gets another one if it sends the enrolment key that it enrolled
    * with. Without the key an admin has to revoke the credential first. `store`: a transaction about access, so that no
-   * other agent gets the host between the question and the answer.
+   * other agent gets a host between the question and the answer. No two of them may be about the same host.
    */
-  async issueCredential(store: AdminStore, hostId: string, claim: EnrolmentClaim): Promise<string | null> {
-    if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
-      return this.#denied();
+  async issueCredentials(store: AdminStore, enrolments: readonly Enrolment[]): Promise<(string | null)[]> {
+    const possible = enrolments.filter(({ hostId }) => this.#isPossible(hostId));
+    const hostIds = possible.map(({ hostId }) => hostId);
+    const certified = await store.certifiedHosts.among(hostIds);
+    const existing = await this.#tokens.credentialsOf(hostIds, store);
+    const free = MAX_CREDENTIALS - (await this.#tokens.credentialCount(store));
+    const issued: IssuedCredential[] = [];
+    let added = 0;
+    for (const { hostId, claim } of possible) {
+      if (certified.has(hostId)) continue;
+      const replaced = existing.get(hostId) ?? null;
+      if (replaced === null ? added >= free : !this.#isOwner(replaced, claim)) continue;
+      if (replaced === null) added += 1;
+      issued.push({ hostId, replaced, claim });
     }
-    if (hostId === this.#options.agentTokenHost || (await store.certifiedHosts.has(hostId)))
-      return this.#denied();
-    const existing = await this.#tokens.credentialOf(hostId, store);
-    if (existing === null) {
-      if ((await this.#tokens.credentialCount(store)) >= MAX_CREDENTIALS) return this.#denied();
-      this.#counters.credentials_issued += 1;
-    } else {
-      if (!this.#isOwner(existing, claim)) return this.#denied();
-      this.#counters.credentials_renewed += 1;
-    }
-    return this.#tokens.issue(store, hostId, existing, claim);
+    const secrets = await this.#tokens.issue(store, issued);
+    this.#counters.credentials_issued += added;
+    this.#counters.credentials_renewed += issued.length - added;
+    this.#counters.credentials_denied += enrolments.length - issued.length;
+    return enrolments.map(({ hostId }) => secrets.get(hostId) ?? null);
+  }
+
+  #isPossible(hostId: string): boolean {
+    const isName =
+      hostId !== '' && hostId.length <= MAX_HOST_ID_CHARACTERS && !/[\x00-\x1f\x7f]/.test(hostId);
+    return isName && hostId !== this.#options.agentTokenHost;
   }
 
   /**
@@ -116,11 +128,6 @@ export class AgentAuthenticator {
   #isOwner({ enrolmentKeyHash }: TokenRow, { enrolmentKey = null }: EnrolmentClaim): boolean {
     if (enrolmentKeyHash === null || enrolmentKey === null) return false;
     return timingSafeEqual(enrolmentKeyHash, secretHash(enrolmentKey));
-  }
-
-  #denied(): null {
-    this.#counters.credentials_denied += 1;
-    return null;
   }
 
   counters(): Counters {

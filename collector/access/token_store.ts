@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
+import type { AuditDraft } from '../admin/audit_log.ts';
 import { type TokenRow, toToken } from '../admin/tokens.ts';
 import type { NewToken, Token, TokenKind } from '../contract/administration.ts';
 import { type Actor, COMMAND_PREFIX } from './principal.ts';
@@ -12,6 +13,13 @@ export interface EnrolmentClaim {
   /** Secret that the agent made before it enrolled. Null or missing for agents of older releases. */
   enrolmentKey?: string | null;
   sourceAddress?: string | null;
+}
+
+/** A credential that an agent gets by enrolment. `replaced`: the one that its host had. */
+export interface IssuedCredential {
+  hostId: string;
+  replaced: TokenRow | null;
+  claim: EnrolmentClaim;
 }
 
 /**
@@ -153,44 +161,49 @@ export class TokenStore {
     return this.#credentials.count;
   }
 
+  /** Returns the same for many hosts. */
+  async credentialsOf(
+    hostIds: readonly string[],
+    { tokens }: Pick<AdminStore, 'tokens'>,
+  ): Promise<Map<string, TokenRow>> {
+    return new Map((await tokens.ofHosts(hostIds)).map((row) => [row.hostId!, row]));
+  }
+
   /**
-   * Issues a credential for a host that has none, or a new secret for the credential `replaced`. `store`: the transaction
-   * about access in which that was read.
+   * Issues credentials, and returns their secrets by host. `store`: the transaction about access in which it was read
+   * what the hosts have.
    */
-  async issue(
-    store: AdminStore,
-    hostId: string,
-    replaced: TokenRow | null,
-    claim: EnrolmentClaim,
-  ): Promise<string> {
-    const { enrolmentKey = null, sourceAddress = null } = claim;
+  async issue(store: AdminStore, credentials: readonly IssuedCredential[]): Promise<Map<string, string>> {
     const now = this.#now();
-    const secret = newSecret('a');
-    const by: Actor = { name: ENROLMENT, sourceAddress };
-    if (replaced !== null) {
-      await store.tokens.replaceSecret(replaced.id, secretHash(secret), by.name, now);
-      await this.#appendToAudit(store, by, 'credential.renew', replaced.id, describe(replaced));
-      this.#lastUsed.delete(replaced.id);
-      return secret;
+    const secrets = new Map<string, string>();
+    const added: Parameters<AdminStore['tokens']['insertAll']>[0][number][] = [];
+    const entries: AuditDraft[] = [];
+    for (const { hostId, replaced, claim } of credentials) {
+      const { enrolmentKey = null, sourceAddress = null } = claim;
+      const secret = newSecret('a');
+      const hash = secretHash(secret);
+      secrets.set(hostId, secret);
+      const action = replaced === null ? 'credential.issue' : 'credential.renew';
+      const row = replaced ?? {
+        ...newCredential(hostId, now),
+        enrolmentKeyHash: enrolmentKey === null ? null : secretHash(enrolmentKey),
+      };
+      const detail = describe(row);
+      entries.push({ actor: ENROLMENT, action, subject: row.id, detail, source_address: sourceAddress });
+      if (replaced === null) added.push({ ...row, hash });
+      else {
+        await store.tokens.replaceSecret(replaced.id, hash, ENROLMENT, now);
+        this.#lastUsed.delete(replaced.id);
+      }
     }
-    const row: TokenRow = {
-      id: randomUUID(),
-      kind: 'agent',
-      name: hostId.slice(0, 100),
-      role: null,
-      hostId,
-      createdMs: now,
-      createdBy: by.name,
-      enrolled: 1,
-      expiresMs: null,
-      lastUsedMs: null,
-      revokedMs: null,
-      enrolmentKeyHash: enrolmentKey === null ? null : secretHash(enrolmentKey),
-    };
-    await insert(store, row, secret);
-    await this.#appendToAudit(store, by, 'credential.issue', row.id, describe(row));
-    if (this.#credentials !== null) this.#credentials.count += 1;
-    return secret;
+    await store.tokens.insertAll(added);
+    await store.auditLog.appendAll(entries, now);
+    if (this.#credentials !== null) {
+      // Nobody else changes credentials until the end of the transaction.
+      const count = this.#credentials.count + added.length;
+      this.#credentials = { count, version: await store.version('credentials') };
+    }
+    return secrets;
   }
 
   /** Counts the credentials anew, because a transaction in which some were issued was not stored. */
@@ -255,7 +268,7 @@ export class TokenStore {
     detail: string,
   ): Promise<void> {
     const entry = { actor: name, action, subject, detail, source_address: sourceAddress };
-    await auditLog.append(entry, this.#now());
+    await auditLog.appendAll([entry], this.#now());
   }
 
   #reportRevoked(row: TokenRow): void {
@@ -274,7 +287,25 @@ export class TokenStore {
 
 async function insert({ tokens }: AdminStore, row: TokenRow, secret: string): Promise<void> {
   const { lastUsedMs: _, revokedMs: __, ...token } = row;
-  await tokens.insert({ ...token, hash: secretHash(secret) });
+  await tokens.insertAll([{ ...token, hash: secretHash(secret) }]);
+}
+
+/** Returns the row of a credential that an agent gets by enrolment. */
+function newCredential(hostId: string, nowMs: number): TokenRow {
+  return {
+    id: randomUUID(),
+    kind: 'agent',
+    name: hostId.slice(0, 100),
+    role: null,
+    hostId,
+    createdMs: nowMs,
+    createdBy: ENROLMENT,
+    enrolled: 1,
+    expiresMs: null,
+    lastUsedMs: null,
+    revokedMs: null,
+    enrolmentKeyHash: null,
+  };
 }
 
 function describe({ kind, name, role, hostId, expiresMs }: TokenRow): string {

@@ -1,10 +1,13 @@
 /** The log of the actions of admins and commands. Entries are appended and never changed. */
 import type { AuditEntry } from '../contract/administration.ts';
 import type { AdminSql } from './admin_sql.ts';
+import { inParts, places } from './many_rows.ts';
 import { isoTime } from './time.ts';
 
 /** Beyond this number the oldest entries are deleted. An entry has some 200 bytes. */
 const MAX_ENTRIES = 1_000_000;
+
+export type AuditDraft = Omit<AuditEntry, 'id' | 'time'>;
 
 export interface AuditQuestion {
   /** Only entries older than the one with this id. */
@@ -19,19 +22,29 @@ export class AuditLog {
     this.#sql = sql;
   }
 
-  async append(entry: Omit<AuditEntry, 'id' | 'time'>, nowMs: number): Promise<void> {
-    const { actor, action, subject, detail, source_address } = entry;
-    const row = await this.#sql.get(
-      `INSERT INTO audit (time_ms, actor, action, subject, detail, source_address)
-       VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
-      nowMs,
-      actor,
-      action,
-      subject,
-      detail,
-      source_address,
-    );
-    await this.#sql.run('DELETE FROM audit WHERE id <= $1', Number(row?.['id']) - MAX_ENTRIES);
+  async append(entry: AuditDraft, nowMs: number): Promise<void> {
+    await this.appendAll([entry], nowMs);
+  }
+
+  /** Appends entries in their order. */
+  async appendAll(entries: readonly AuditDraft[], nowMs: number): Promise<void> {
+    let last: number | null = null;
+    for (const part of inParts(entries)) {
+      const found = await this.#sql.all(
+        `INSERT INTO audit (time_ms, actor, action, subject, detail, source_address)
+         VALUES ${places(part.length, 6, 0)} RETURNING id`,
+        ...part.flatMap((entry) => [
+          nowMs,
+          entry.actor,
+          entry.action,
+          entry.subject,
+          entry.detail,
+          entry.source_address,
+        ]),
+      );
+      last = found.reduce((highest, { id }) => Math.max(highest, Number(id)), last ?? 0);
+    }
+    if (last !== null) await this.#sql.run('DELETE FROM audit WHERE id <= $1', last - MAX_ENTRIES);
   }
 
   /** Returns entries, newest first. */

@@ -3,6 +3,7 @@
  * host.
  */
 import type { AdminSql } from './admin_sql.ts';
+import { inParts, places } from './many_rows.ts';
 
 export class CertifiedHosts {
   readonly #sql: AdminSql;
@@ -14,6 +15,19 @@ export class CertifiedHosts {
   async has(hostId: string): Promise<boolean> {
     const row = await this.#sql.get('SELECT 1 AS found FROM certified_hosts WHERE host_id = $1', hostId);
     return row !== undefined;
+  }
+
+  /** Returns those of a list that are certified. */
+  async among(hostIds: readonly string[]): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (const part of inParts(hostIds)) {
+      const rows = await this.#sql.all(
+        `SELECT host_id AS "hostId" FROM certified_hosts WHERE host_id IN (${places(part.length, 1, 0)})`,
+        ...part,
+      );
+      for (const { hostId } of rows) found.add(String(hostId));
+    }
+    return found;
   }
 
   async add(hostId: string, nowMs: number): Promise<void> {

@@ -23,6 +23,8 @@ export interface TokenRow {
   enrolmentKeyHash: Uint8Array | null;
 }
 
+type NewTokenRow = Omit<TokenRow, 'lastUsedMs' | 'revokedMs'> & { hash: Uint8Array };
+
 const COLUMNS = `id, kind, name, role, host_id AS "hostId", created_ms AS "createdMs", created_by AS "createdBy", enrolled,
   expires_ms AS "expiresMs", last_used_ms AS "lastUsedMs", revoked_ms AS "revokedMs",
   enrolment_key_hash AS "enrolmentKeyHash"`;
@@ -61,27 +63,49 @@ export class Tokens {
     );
   }
 
+  /** Returns the same for those of a list of hosts that have one. */
+  async ofHosts(hostIds: readonly string[]): Promise<TokenRow[]> {
+    const found: TokenRow[] = [];
+    for (const part of inParts(hostIds)) {
+      const some = await this.#sql.all(
+        `SELECT ${COLUMNS} FROM tokens WHERE kind = 'agent' AND revoked_ms IS NULL
+           AND host_id IN (${places(part.length, 1, 0)})`,
+        ...part,
+      );
+      found.push(...rows(some));
+    }
+    return found;
+  }
+
   /** Returns all tokens, oldest first, including revoked and expired ones. */
   async all(): Promise<TokenRow[]> {
     return rows(await this.#sql.all(`SELECT ${COLUMNS} FROM tokens ORDER BY created_ms, id`));
   }
 
-  async insert(token: Omit<TokenRow, 'lastUsedMs' | 'revokedMs'> & { hash: Uint8Array }): Promise<void> {
-    await this.#sql.run(
-      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-      token.id,
-      token.hash,
-      token.kind,
-      token.name,
-      token.role,
-      token.hostId,
-      token.createdMs,
-      token.createdBy,
-      token.enrolled,
-      token.expiresMs,
-      token.enrolmentKeyHash,
-    );
+  async insert(token: NewTokenRow): Promise<void> {
+    await this.insertAll([token]);
+  }
+
+  async insertAll(tokens: readonly NewTokenRow[]): Promise<void> {
+    for (const part of inParts(tokens)) {
+      await this.#sql.run(
+        `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
+         VALUES ${places(part.length, 11, 0)}`,
+        ...part.flatMap((token) => [
+          token.id,
+          token.hash,
+          token.kind,
+          token.name,
+          token.role,
+          token.hostId,
+          token.createdMs,
+          token.createdBy,
+          token.enrolled,
+          token.expiresMs,
+          token.enrolmentKeyHash,
+        ]),
+      );
+    }
   }
 
   /** Revokes a token. Returns false where there is none, or where it is revoked already. */

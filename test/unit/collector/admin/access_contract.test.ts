@@ -76,6 +76,32 @@ onEachAdminStore('access', (create) => {
     await tokens.insert(credential('b', 'h1'));
   });
 
+  test('the credentials of many hosts are inserted, found and written to the audit log together', async () => {
+    const store = await (await create()).open();
+    const { tokens, certifiedHosts, auditLog } = store;
+    const hosts = Array.from({ length: 300 }, (_, at) => `h${at}`);
+    await tokens.insertAll(hosts.map((host, at) => credential(`id-${at}`, host)));
+    await tokens.revoke('id-7', 5);
+    const found = await tokens.ofHosts([...hosts, 'another']);
+    assert.equal(found.length, 299);
+    assert.deepEqual(new Map(found.map(({ hostId, id }) => [hostId, id])).get('h299'), 'id-299');
+    assert.deepEqual(await tokens.ofHosts([]), []);
+    await certifiedHosts.add('h3', 1);
+    await certifiedHosts.add('h298', 1);
+    await certifiedHosts.add('elsewhere', 1);
+    assert.deepEqual([...(await certifiedHosts.among(hosts))].sort(), ['h298', 'h3']);
+    await auditLog.appendAll([], 1);
+    await auditLog.appendAll(
+      hosts.map((subject) => ({ actor: 'a', action: 'b', subject, detail: null, source_address: null })),
+      2,
+    );
+    const newest = await auditLog.newest({ limit: 301 });
+    assert.deepEqual(
+      newest.map(({ subject }) => subject),
+      hosts.toReversed(),
+    );
+  });
+
   test('tokens are listed by age; those that ended long ago are forgotten, with their sessions', async () => {
     const store = await (await create()).open();
     const { tokens, sessions } = store;
