@@ -13,8 +13,43 @@ export function unnested(columns: readonly Column[]): string {
 }
 
 /** Returns the columns of rows, as the parameters of a statement with `unnested`. */
-export function transposed(columns: readonly Column[], rows: readonly (readonly Value[])[]): Value[][] {
-  return columns.map((_, at) => rows.map((row) => withoutNul(row[at]!)));
+export function transposed(columns: readonly Column[], rows: readonly (readonly Value[])[]): string[] {
+  return columns.map(([, type], at) => arrayText(type, rows, at));
+}
+
+/** Types whose values need no quotes in the text of an array. */
+const BARE: ReadonlySet<string> = new Set([
+  'bigint',
+  'integer',
+  'smallint',
+  'double precision',
+  'uuid',
+  'boolean',
+]);
+const ESCAPED = /["\\]/;
+const EVERY_ESCAPED = /["\\]/g;
+
+/**
+ * Returns a column of rows as the text of an array (PostgreSQL 15 documentation, 8.15.6). The package `pg` would do the
+ * same, but looks at each value to find out its type, which takes a third of the time of a small transaction.
+ */
+function arrayText(type: string, rows: readonly (readonly Value[])[], at: number): string {
+  const isBare = BARE.has(type);
+  let text = '{';
+  for (let index = 0; index < rows.length; index += 1) {
+    const value = rows[index]![at];
+    if (index > 0) text += ',';
+    if (value === null || value === undefined) text += 'NULL';
+    else if (isBare) text += value;
+    else if (typeof value === 'string') text += quoted(withoutNul(value));
+    else if (value instanceof Uint8Array) text += `"\\\\x${Buffer.from(value).toString('hex')}"`;
+    else text += `"${value}"`;
+  }
+  return `${text}}`;
+}
+
+function quoted(text: string): string {
+  return ESCAPED.test(text) ? `"${text.replace(EVERY_ESCAPED, '\\$&')}"` : `"${text}"`;
 }
 
 /**

@@ -66,21 +66,26 @@ export interface ChangesOptions {
   positions: ReadonlyMap<string, number>;
 }
 
-/** Processes must have their stored numbers (`storeCallers`), as all rows of dictionaries. */
+/**
+ * Processes must have their stored numbers (`storeCallers`), as all rows of dictionaries. All statements are sent at once:
+ * to wait for each answer would take longer than most of them do.
+ */
 export async function storeChanges(
   session: Session,
   set: WorkingSet,
   { slot, nowUs, hosts, positions }: ChangesOptions,
 ): Promise<void> {
-  await storeCalls(session, set, slot);
-  await storeRecordIds(session, set, Math.floor(nowUs / DAY_US));
-  await touchCallers(session, set);
-  for (const table of [...HOST_TABLES, COVERAGE_DAYS]) await storeHostRows(session, set, table);
-  await storeSums(session, set, slot);
-  await storePaths(session, set, slot);
-  await storeHops(session, set);
-  await storeHosts(session, set, hosts);
-  await storeStreams(session, set, positions);
+  const sent: Promise<void>[] = [];
+  sent.push(storeCalls(session, set, slot));
+  sent.push(storeRecordIds(session, set, Math.floor(nowUs / DAY_US)));
+  sent.push(touchCallers(session, set));
+  for (const table of [...HOST_TABLES, COVERAGE_DAYS]) sent.push(storeHostRows(session, set, table));
+  sent.push(storeSums(session, set, slot));
+  sent.push(storePaths(session, set, slot));
+  sent.push(storeHops(session, set));
+  sent.push(storeHosts(session, set, hosts));
+  sent.push(storeStreams(session, set, positions));
+  await Promise.all(sent);
 }
 
 /** Inserts new processes. Throws nothing where one is stored: `loadCallers` looks for these before. */
@@ -131,12 +136,9 @@ async function touchCallers(session: Session, set: WorkingSet): Promise<void> {
 async function storeCalls(session: Session, set: WorkingSet, slot: number): Promise<void> {
   const future = set.changes(FUTURE_CALLS).rows.map((row) => [hexOf(row[0]!), row[1]!]);
   const columns = [...FUTURE_CALLS.keys, ...FUTURE_CALLS.others];
-  const added = await insertRows(session, 'future_calls', columns, ['id'], future, '(id) DO NOTHING');
-  if (added < future.length)
-    throw new DuplicateError('A call that is dated by its receipt is stored already.');
+  const insertFuture = insertRows(session, 'future_calls', columns, ['id'], future, '(id) DO NOTHING');
   // Rows of host 0 are calls that were known before.
   const rows = set.rows(`SELECT ${CALLS.map(([name]) => name).join(', ')} FROM calls WHERE host <> 0`);
-  if (rows.length === 0) return;
   const days = new Map<number, number>();
   for (const row of rows) {
     row[1] = hexOf(row[1]!);
@@ -144,9 +146,8 @@ async function storeCalls(session: Session, set: WorkingSet, slot: number): Prom
     days.set(day, (days.get(day) ?? 0) + 1);
   }
   set.toStored('calls', CALLS, rows);
-  const stored = await insertRows(session, 'calls', CALLS, ['host', 'time_us', 'id'], rows, 'DO NOTHING');
-  if (stored < rows.length) throw new DuplicateError('A call is stored already.');
-  await insertRows(
+  const insertCalls = insertRows(session, 'calls', CALLS, ['host', 'time_us', 'id'], rows, 'DO NOTHING');
+  const count = insertRows(
     session,
     'call_counts',
     [DAY, SLOT, ['calls', 'bigint']],
@@ -154,6 +155,10 @@ async function storeCalls(session: Session, set: WorkingSet, slot: number): Prom
     [...days].map(([day, count]) => [day, slot, count]),
     '(day, slot) DO UPDATE SET calls = call_counts.calls + excluded.calls',
   );
+  const [added, stored] = await Promise.all([insertFuture, insertCalls, count]);
+  if (added < future.length)
+    throw new DuplicateError('A call that is dated by its receipt is stored already.');
+  if (stored < rows.length) throw new DuplicateError('A call is stored already.');
 }
 
 async function storeRecordIds(session: Session, set: WorkingSet, day: number): Promise<void> {
@@ -181,15 +186,10 @@ async function storeHostRows(session: Session, set: WorkingSet, table: WorkingTa
   const { rows, deleted } = set.changes(table);
   const columns = [...keys, ...others];
   const names = keys.map(([key]) => key);
-  await deleteRows(session, name, keys, set.toStored(name, keys, deleted));
-  await insertRows(
-    session,
-    name,
-    columns,
-    names,
-    set.toStored(name, columns, rows),
-    replacing(columns, names),
-  );
+  await Promise.all([
+    deleteRows(session, name, keys, set.toStored(name, keys, deleted)),
+    insertRows(session, name, columns, names, set.toStored(name, columns, rows), replacing(columns, names)),
+  ]);
 }
 
 async function storeSums(session: Session, set: WorkingSet, slot: number): Promise<void> {
@@ -199,17 +199,20 @@ async function storeSums(session: Session, set: WorkingSet, slot: number): Promi
      FROM changed_hourly c JOIN hourly h ON h.class = c.class AND h.hour = c.hour AND h.identity = c.identity
        AND h.host = c.host AND h.kind = c.kind`,
   );
-  await addSums(session, set, 'hourly', hourly, byHour);
   const daily = [HOST, CLASS, DAY, IDENTITY, KIND];
-  await addSums(session, set, 'daily', daily, summed(set, 'daily', daily));
+  const sent = [
+    addSums(session, set, 'hourly', hourly, byHour),
+    addSums(session, set, 'daily', daily, summed(set, 'daily', daily)),
+  ];
   for (const [table, unit] of [
     ['fleet_hourly', HOUR],
     ['fleet_daily', DAY],
   ] as const) {
     const keys = [CLASS, unit, IDENTITY, KIND];
     const rows = summed(set, table, keys).map((row) => [...row.slice(0, 4), slot, ...row.slice(4)]);
-    await addSums(session, set, table, [...keys, SLOT], rows);
+    sent.push(addSums(session, set, table, [...keys, SLOT], rows));
   }
+  await Promise.all(sent);
 }
 
 function summed(set: WorkingSet, table: string, keys: readonly Column[]): Value[][] {

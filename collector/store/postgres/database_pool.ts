@@ -28,6 +28,11 @@ export interface PoolOptions {
   idleInTransactionMs: number;
   /** Time to open one connection to one host. */
   connectMs: number;
+  /**
+   * Each connection prepares a statement once, and the server plans it for any values. For pools with few different
+   * statements about few rows of large tables.
+   */
+  prepares: boolean;
 }
 
 export const POOL_OPTIONS: PoolOptions = {
@@ -37,6 +42,7 @@ export const POOL_OPTIONS: PoolOptions = {
   lockMs: 10_000,
   idleInTransactionMs: 5_000,
   connectMs: 5_000,
+  prepares: false,
 };
 
 /** The client notices a silent network so much later than the server would have ended the statement. */
@@ -46,13 +52,16 @@ const IDLE_MS = 60_000;
 /** The first version with everything that the store uses. */
 const MIN_VERSION = 150_000;
 
-/** One connection, in a transaction or alone. Integers of 64 bits come as numbers, JSON as text. */
+/**
+ * One connection, in a transaction or alone. Integers of 64 bits come as numbers, JSON as text. A statement is sent at
+ * once, also while others run, and they run in order. In a transaction, all that follow a failed one fail too.
+ */
 export interface Session {
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
   /** Returns the number of rows that a statement changed. */
   execute(text: string, values?: unknown[]): Promise<number>;
-  /** The connection itself, for answers as arrays. */
-  readonly client: pg.PoolClient;
+  /** Returns rows as arrays. */
+  arrays<Row extends unknown[]>(text: string, values?: unknown[]): Promise<Row[]>;
   /** A number that changes with every search for the primary: what was read before may be gone. */
   readonly generation: number;
 }
@@ -87,7 +96,7 @@ export class DatabasePool {
 
   /** Runs `work` on one connection. Throws `DatabaseUnavailableError`, or what `work` throws. */
   session<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    return this.#withClient((client, generation) => work(sessionOf(client, generation)));
+    return this.#withClient((client, generation) => work(this.#sessionOf(client, generation)));
   }
 
   /**
@@ -100,7 +109,7 @@ export class DatabasePool {
       await client.query(`BEGIN ${mode}`);
       let result: T;
       try {
-        result = await work(sessionOf(client, generation));
+        result = await work(this.#sessionOf(client, generation));
       } catch (error) {
         if (!isConnectionLost(error)) await client.query('ROLLBACK');
         throw error;
@@ -108,6 +117,24 @@ export class DatabasePool {
       await commit(client);
       return result;
     });
+  }
+
+  #sessionOf(client: pg.PoolClient, generation: number): Session {
+    const { prepares } = this.#options;
+    const run = <Row extends pg.QueryResultRow>(text: string, values: unknown[]) =>
+      client.query<Row>(
+        prepares && values.length > 0 ? { name: nameOf(text), text, values } : { text, values },
+      );
+    return {
+      generation,
+      query: async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) =>
+        (await run<Row>(text, values)).rows,
+      execute: async (text, values = []) => (await run(text, values)).rowCount ?? 0,
+      arrays: async <Row extends unknown[]>(text: string, values: unknown[] = []) => {
+        const name = prepares ? { name: nameOf(text) } : {};
+        return (await client.query<Row>({ ...name, text, values, rowMode: 'array' })).rows;
+      },
+    };
   }
 
   async #withClient<T>(work: (client: pg.PoolClient, generation: number) => Promise<T>): Promise<T> {
@@ -197,6 +224,7 @@ export class DatabasePool {
   #poolFor(host: string, port: number): pg.Pool {
     const { max, applicationName, statementMs, connectMs } = this.#options;
     const pool = new pg.Pool({
+      pipeline: true,
       host,
       port,
       user: this.#address.user,
@@ -219,7 +247,7 @@ export class DatabasePool {
 
   /** Checks a new connection and sets its bounds. Throws where its server cannot be used. */
   async #prepare(client: pg.ClientBase): Promise<void> {
-    const { statementMs, lockMs, idleInTransactionMs, connectMs } = this.#options;
+    const { statementMs, lockMs, idleInTransactionMs, connectMs, prepares } = this.#options;
     const settings: [string, string][] = [
       ['statement_timeout', String(statementMs)],
       ['lock_timeout', String(lockMs)],
@@ -231,6 +259,7 @@ export class DatabasePool {
       ['standard_conforming_strings', 'on'],
       // Compiling a statement takes longer than the questions of the page.
       ['jit', 'off'],
+      ['plan_cache_mode', prepares ? 'force_generic_plan' : 'auto'],
     ];
     const question = {
       text: `SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only,
@@ -325,14 +354,16 @@ class Slots {
   }
 }
 
-function sessionOf(client: pg.PoolClient, generation: number): Session {
-  return {
-    client,
-    generation,
-    query: async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) =>
-      (await client.query<Row>(text, values)).rows,
-    execute: async (text, values = []) => (await client.query(text, values)).rowCount ?? 0,
-  };
+const statementNames = new Map<string, string>();
+
+/** Returns the name under which connections prepare a statement. */
+function nameOf(text: string): string {
+  let name = statementNames.get(text);
+  if (name === undefined) {
+    name = `imdswatch_${statementNames.size + 1}`;
+    statementNames.set(text, name);
+  }
+  return name;
 }
 
 /** Object identifiers of types: pg_type.dat of PostgreSQL 15. */

@@ -134,9 +134,11 @@ export class Lane {
     await partitions.ensureFor(batches);
     const versions = new Map<number, number>();
     const results = await pool.transaction(async (session) => {
-      const set = await this.#begin(session);
-      const hosts = await lockHosts(session, batches);
-      const positions = await lockStreams(session, batches);
+      const [set, hosts, positions] = await Promise.all([
+        this.#begin(session),
+        lockHosts(session, batches),
+        lockStreams(session, batches),
+      ]);
       const needed = storableHosts(batches, positions);
       await this.#addHosts(session, batches, needed, hosts);
       const rowOf = (hostId: string) => hosts.get(hostId)!.id;
@@ -172,11 +174,13 @@ export class Lane {
   /** Returns the working set, a new one where the old one is of another state of the database. */
   async #begin(session: Session): Promise<WorkingSet> {
     const { nowUs, helperPrograms } = this.#options;
-    await session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`);
-    const [row] = await session.query<{ value: number; needed: number }>(
-      `SELECT value, (SELECT needed FROM imdswatch_schemas WHERE name = $1) AS needed FROM sums WHERE name = 'epoch'`,
-      [FINDINGS_SCHEMA.name],
-    );
+    const [, [row]] = await Promise.all([
+      session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`),
+      session.query<{ value: number; needed: number }>(
+        `SELECT value, (SELECT needed FROM imdswatch_schemas WHERE name = $1) AS needed FROM sums WHERE name = 'epoch'`,
+        [FINDINGS_SCHEMA.name],
+      ),
+    ]);
     // A newer release may have changed the schema while this collector runs.
     if (row!.needed > FINDINGS_SCHEMA.steps.length) await requireKnown(session, FINDINGS_SCHEMA);
     // After a failover the new primary may lack what the old one had.
@@ -264,7 +268,7 @@ export class Lane {
 }
 
 async function hasCallers(session: Session, hashes: readonly unknown[]): Promise<boolean> {
-  const rows = await session.query('SELECT 1 FROM callers WHERE hash = ANY ($1) LIMIT 1', [hashes]);
+  const rows = await session.query('SELECT 1 FROM callers WHERE hash = ANY ($1)', [hashes]);
   return rows.length > 0;
 }
 

@@ -171,6 +171,6 @@ async function chosenHosts(
 }
 
 async function rowsOf(session: Session, text: string, values: unknown[]): Promise<Row[]> {
-  const { rows } = await session.client.query({ text, values, rowMode: 'array' });
+  const rows = await session.arrays(text, values);
   return rows as Row[];
 }

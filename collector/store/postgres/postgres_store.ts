@@ -68,10 +68,15 @@ export class PostgresStore extends PostgresReader implements Store {
     }: PostgresStoreOptions = {},
   ): Promise<PostgresStore> {
     // Heartbeats, figures of the cloud and retention are written besides the lanes.
-    const writes = new DatabasePool(address, { max: lanes + 3, applicationName: 'imdswatch writer' });
+    const writes = new DatabasePool(address, {
+      max: lanes + 3,
+      applicationName: 'imdswatch writer',
+      prepares: true,
+    });
     const dictionaries = new DatabasePool(address, {
       max: lanes + 1,
       applicationName: 'imdswatch dictionaries',
+      prepares: true,
     });
     const questions = new DatabasePool(address, { max: READERS, applicationName: 'imdswatch reader' });
     try {

@@ -184,10 +184,5 @@ async function select(
   values: unknown[],
 ): Promise<Value[][]> {
   const columns = [...keys, ...others].map(([column]) => column);
-  const { rows } = await session.client.query({
-    text: `SELECT ${columns.join(', ')} FROM ${name} ${among}`,
-    values,
-    rowMode: 'array',
-  });
-  return rows as Value[][];
+  return session.arrays<Value[]>(`SELECT ${columns.join(', ')} FROM ${name} ${among}`, values);
 }
