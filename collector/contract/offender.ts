@@ -156,6 +156,7 @@ export const offenderHost = hostRef.extend({
 
 export const offenderProcess = z.object({
   host: hostRef,
+  /** May lie up to a minute before its last call. */
   last_seen: time,
   process: callerShape.process,
   container: callerShape.container,

@@ -445,7 +445,7 @@ export interface StoreQueries {
    * all that are not listed.
    */
   pathsV1(identity: string, limit: number): Promise<{ path: string | null; count: number; lastUs: number }[]>;
-  /** Returns the latest processes of a workload, most recent first. */
+  /** Returns the latest processes of a workload, most recent first. Their times can be a minute old. */
   callers(identity: string, limit: number): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]>;
   /** Returns the hosts of a list. */
   hosts(ids: readonly string[]): Promise<StoredHost[]>;

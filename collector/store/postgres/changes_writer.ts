@@ -1,5 +1,7 @@
 /** Stores what a transaction has changed in a working set. The order of tables is the same in every transaction. */
 import { DAY_US } from '../../contract/window.ts';
+import { CALLER_TIME_US } from '../sqlite/callers.ts';
+import { BUCKET_US, type Cell, type CountedSums } from '../sqlite/counted_rows.ts';
 import {
   adding,
   type Column,
@@ -18,6 +20,7 @@ import {
   FUTURE_CALLS,
   HOST_TABLES,
   HOSTS,
+  IDENTITY_HOSTS,
   STREAMS,
   type WorkingTable,
 } from './working_tables.ts';
@@ -62,6 +65,8 @@ export interface ChangesOptions {
   nowUs: number;
   /** Numbers of the hosts of which something was stored. */
   hosts: readonly number[];
+  /** Numbers in the set of processes that were inserted in this transaction, with their times. */
+  newCallers: ReadonlySet<number>;
   /** Positions of the streams before this transaction; those that are missing are new. */
   positions: ReadonlyMap<string, number>;
 }
@@ -73,13 +78,14 @@ export interface ChangesOptions {
 export async function storeChanges(
   session: Session,
   set: WorkingSet,
-  { slot, nowUs, hosts, positions }: ChangesOptions,
+  { slot, nowUs, hosts, newCallers, positions }: ChangesOptions,
 ): Promise<void> {
   const sent: Promise<void>[] = [];
   sent.push(storeCalls(session, set, slot));
   sent.push(storeRecordIds(session, set, Math.floor(nowUs / DAY_US)));
-  sent.push(touchCallers(session, set));
+  sent.push(touchCallers(session, set, newCallers));
   for (const table of [...HOST_TABLES, COVERAGE_DAYS]) sent.push(storeHostRows(session, set, table));
+  sent.push(storeIdentities(session, set));
   sent.push(storeSums(session, set, slot));
   sent.push(storePaths(session, set, slot));
   sent.push(storeHops(session, set));
@@ -116,10 +122,14 @@ export async function storeCallers(session: Session, set: WorkingSet, added: Val
   await insertRows(session, 'caller_facts', columns, ['caller'], facts, '(caller) DO NOTHING');
 }
 
-async function touchCallers(session: Session, set: WorkingSet): Promise<void> {
+async function touchCallers(
+  session: Session,
+  set: WorkingSet,
+  newCallers: ReadonlySet<number>,
+): Promise<void> {
   const ids = set.ids('callers');
   const at = CALLERS.others.findIndex(([name]) => name === 'last_us') + 1;
-  const rows = set.changes(CALLERS).rows;
+  const rows = set.changes(CALLERS).rows.filter((row) => !newCallers.has(row[0] as number));
   const columns: Column[] = [
     ['id', 'bigint'],
     ['last_us', 'bigint'],
@@ -128,7 +138,7 @@ async function touchCallers(session: Session, set: WorkingSet): Promise<void> {
   if (touched.length === 0) return;
   await session.execute(
     `UPDATE callers SET last_us = v.last_us FROM ${unnested(columns)}
-     WHERE callers.id = v.id AND callers.last_us < v.last_us`,
+     WHERE callers.id = v.id AND callers.last_us / ${CALLER_TIME_US} < v.last_us / ${CALLER_TIME_US}`,
     transposed(columns, touched),
   );
 }
@@ -137,15 +147,12 @@ async function storeCalls(session: Session, set: WorkingSet, slot: number): Prom
   const future = set.changes(FUTURE_CALLS).rows.map((row) => [hexOf(row[0]!), row[1]!]);
   const columns = [...FUTURE_CALLS.keys, ...FUTURE_CALLS.others];
   const insertFuture = insertRows(session, 'future_calls', columns, ['id'], future, '(id) DO NOTHING');
-  // Rows of host 0 are calls that were known before.
-  const rows = set.rows(`SELECT ${CALLS.map(([name]) => name).join(', ')} FROM calls WHERE host <> 0`);
   const days = new Map<number, number>();
-  for (const row of rows) {
-    row[1] = hexOf(row[1]!);
-    const day = Math.floor((row[0] as number) / DAY_US);
+  for (const [timeUs] of set.added.calls) {
+    const day = Math.floor(timeUs / DAY_US);
     days.set(day, (days.get(day) ?? 0) + 1);
   }
-  set.toStored('calls', CALLS, rows);
+  const rows = set.toStored('calls', CALLS, set.added.calls);
   const insertCalls = insertRows(session, 'calls', CALLS, ['host', 'time_us', 'id'], rows, 'DO NOTHING');
   const count = insertRows(
     session,
@@ -193,30 +200,59 @@ async function storeHostRows(session: Session, set: WorkingSet, table: WorkingTa
 }
 
 async function storeSums(session: Session, set: WorkingSet, slot: number): Promise<void> {
-  const hourly = [HOST, CLASS, HOUR, IDENTITY, KIND];
-  const byHour = set.rows(
-    `SELECT h.host, h.class, h.hour, h.identity, h.kind, h.count - c.before, h.first_us, h.last_us
-     FROM changed_hourly c JOIN hourly h ON h.class = c.class AND h.hour = c.hour AND h.identity = c.identity
-       AND h.host = c.host AND h.kind = c.kind`,
-  );
-  const daily = [HOST, CLASS, DAY, IDENTITY, KIND];
-  const sent = [
-    addSums(session, set, 'hourly', hourly, byHour),
-    addSums(session, set, 'daily', daily, summed(set, 'daily', daily)),
-  ];
-  for (const [table, unit] of [
-    ['fleet_hourly', HOUR],
-    ['fleet_daily', DAY],
-  ] as const) {
-    const keys = [CLASS, unit, IDENTITY, KIND];
-    const rows = summed(set, table, keys).map((row) => [...row.slice(0, 4), slot, ...row.slice(4)]);
-    sent.push(addSums(session, set, table, [...keys, SLOT], rows));
-  }
-  await Promise.all(sent);
+  await Promise.all([
+    addSums(session, set, 'hourly', [HOST, CLASS, HOUR, IDENTITY, KIND], sumRows(set, 'hourly')),
+    addSums(session, set, 'daily', [HOST, CLASS, DAY, IDENTITY, KIND], sumRows(set, 'daily')),
+    addSums(
+      session,
+      set,
+      'fleet_hourly',
+      [SLOT, CLASS, HOUR, IDENTITY, KIND],
+      sumRows(set, 'fleetHourly', slot),
+    ),
+    addSums(
+      session,
+      set,
+      'fleet_daily',
+      [SLOT, CLASS, DAY, IDENTITY, KIND],
+      sumRows(set, 'fleetDaily', slot),
+    ),
+  ]);
 }
 
-function summed(set: WorkingSet, table: string, keys: readonly Column[]): Value[][] {
-  return set.rows(`SELECT ${[...keys, ...SUMS].map(([name]) => name).join(', ')} FROM ${table}`);
+/** Returns the sums that the transaction adds. `slot` takes the place of the host in sums over all hosts. */
+function sumRows(set: WorkingSet, table: keyof CountedSums, slot?: number): Value[][] {
+  const bucketUs = BUCKET_US[table];
+  return set.added.sums[table].map((cell: Cell) => {
+    const startUs = cell.bucket * bucketUs;
+    return [
+      ...[slot ?? cell.host, cell.class, cell.bucket, cell.identity, cell.kind],
+      ...[cell.count, cell.firstUs - startUs, cell.lastUs - startUs],
+    ];
+  });
+}
+
+/** Adds the times of workloads on hosts. */
+async function storeIdentities(session: Session, set: WorkingSet): Promise<void> {
+  const { name, keys, others } = IDENTITY_HOSTS;
+  const columns = [...keys, ...others];
+  const rows = set.added.onHosts.map(({ host, identity, firstUs, lastUs, lastV1Us }) => [
+    host,
+    identity,
+    firstUs,
+    lastUs,
+    lastV1Us,
+  ]);
+  await insertRows(
+    session,
+    name,
+    columns,
+    ['host', 'identity'],
+    set.toStored(name, columns, rows),
+    `(host, identity) DO UPDATE SET first_us = least(identity_hosts.first_us, excluded.first_us),
+       last_us = greatest(identity_hosts.last_us, excluded.last_us),
+       last_v1_us = greatest(identity_hosts.last_v1_us, excluded.last_v1_us)`,
+  );
 }
 
 async function addSums(

@@ -151,7 +151,7 @@ export class Lane {
       const storable = batches.filter(({ host }) => needed.has(host.id));
       await loadCoverageDays(session, set, storable, rowOf);
       if (checkRecords) await loadStoredRecords(session, set, storable, rowOf);
-      const written = await this.#account(session, set, batches);
+      const { results: written, newCallers } = await this.#account(session, set, batches);
       const stored = new Set<number>();
       written.forEach(({ result }, index) => {
         if (result === 'stored') stored.add(rowOf(batches[index]!.host.id));
@@ -160,6 +160,7 @@ export class Lane {
         slot: this.#options.slot,
         nowUs: nowUs(),
         hosts: [...stored],
+        newCallers,
         positions: new Map([...positions].map(([stream, { lastSeq }]) => [stream, lastSeq])),
       });
       for (const id of stored) versions.set(id, set.hosts.get(id)!.version + 1);
@@ -235,7 +236,11 @@ export class Lane {
   }
 
   /** Runs the accounting, again where it lacked rows that another writer had stored. */
-  async #account(session: Session, set: WorkingSet, batches: readonly StoredBatch[]): Promise<BatchResult[]> {
+  async #account(
+    session: Session,
+    set: WorkingSet,
+    batches: readonly StoredBatch[],
+  ): Promise<{ results: BatchResult[]; newCallers: Set<number> }> {
     for (let left = MAX_ATTEMPTS; left > 0; left -= 1) {
       set.begin();
       const results = set.write(batches);
@@ -256,7 +261,7 @@ export class Lane {
         continue;
       }
       if (added.length > 0) await storeCallers(session, set, added);
-      return results;
+      return { results, newCallers: new Set(added.map((row) => row[0] as number)) };
     }
     throw new RetryError('Other writers kept storing the same new rows.');
   }

@@ -6,7 +6,14 @@ import type { Value } from './bulk.ts';
 import type { Session } from './database_pool.ts';
 import type { FoundRows } from './dictionary_writer.ts';
 import type { WorkingSet } from './working_set.ts';
-import { CALLERS, COVERAGE_DAYS, DICTIONARIES, HOST_TABLES, type WorkingTable } from './working_tables.ts';
+import {
+  CALLERS,
+  COVERAGE_DAYS,
+  DICTIONARIES,
+  HOST_TABLES,
+  IDENTITY_HOSTS,
+  type WorkingTable,
+} from './working_tables.ts';
 
 const tableOf = (name: string) => DICTIONARIES.find((table) => table.name === name)!;
 const IDENTITIES = tableOf('identities');
@@ -28,7 +35,7 @@ export async function loadDictionaries(session: Session, set: WorkingSet): Promi
 export async function loadHosts(session: Session, set: WorkingSet, hosts: readonly number[]): Promise<void> {
   if (hosts.length === 0) return;
   const found: { table: WorkingTable; rows: Value[][] }[] = [];
-  for (const table of HOST_TABLES) {
+  for (const table of [...HOST_TABLES, IDENTITY_HOSTS]) {
     found.push({ table, rows: await select(session, table, 'WHERE host = ANY ($1)', [hosts]) });
   }
   const referred = (name: string) => {

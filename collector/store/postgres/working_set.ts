@@ -11,6 +11,7 @@ import { BatchWriter } from '../sqlite/batch_writer.ts';
 import { FINDINGS } from '../sqlite/findings_schema.ts';
 import { pack } from '../sqlite/packed_batch.ts';
 import type { BatchResult, StoredBatch } from '../store.ts';
+import { AddedRows } from './added_rows.ts';
 import type { Column, Value } from './bulk.ts';
 import { removeNul } from './nul_characters.ts';
 import { NumberMap, referredBy, withUserAgent } from './working_numbers.ts';
@@ -18,6 +19,7 @@ import {
   COVERAGE_DAYS,
   EMPTIED,
   HOST_TABLES,
+  IDENTITY_HOSTS,
   NUMBERED,
   type Numbered,
   TRACKED,
@@ -30,7 +32,7 @@ const MAX_HOSTS = 8_192;
 const COUNTED_TRANSACTIONS = 200;
 /** Indexes by which the writer looks rows up. */
 const USED_INDEXES: ReadonlySet<string> = new Set(['identities_of_host', 'future_calls_by_time']);
-const MAX_ROWS = { callers: 250_000, hourly: 250_000, identities: 50_000, paths_v1: 250_000 };
+const MAX_ROWS = { callers: 250_000, identities: 50_000, paths_v1: 250_000 };
 
 export interface ChangedRows {
   /** Columns in the order of keys and others. */
@@ -43,6 +45,8 @@ export class WorkingSet {
   readonly #database: DatabaseSync;
   readonly #writer: BatchWriter;
   readonly #statements = new Map<string, StatementSync>();
+  /** The calls and sums of the transaction. */
+  readonly added = new AddedRows((identity, host) => this.#addIdentityHost(identity, host));
   /** Versions of the hosts whose rows are here, by number, with the days of coverage that are loaded. */
   readonly hosts = new Map<number, { version: number; days: Set<number> }>();
   #transactions = 0;
@@ -63,7 +67,7 @@ export class WorkingSet {
     this.#dropIndexes();
     trackChanges(this.#database);
     // The bounds of a host are stored with every transaction: the next one may be another collector's.
-    this.#writer = new BatchWriter(this.#database, nowUs, helperPrograms, 0);
+    this.#writer = new BatchWriter(this.#database, nowUs, helperPrograms, 0, this.added);
   }
 
   /** Most indexes serve questions, which nobody asks here, and cost a third of the time of a transaction. */
@@ -105,7 +109,7 @@ export class WorkingSet {
       const values = row.map((value, at) => this.#localOf(name, columns[at]!, value));
       statement.run(...(values as (string | number | null)[]));
     }
-    this.#prepare(`DELETE FROM changed_${name}`).run();
+    if (name !== IDENTITY_HOSTS.name) this.#prepare(`DELETE FROM changed_${name}`).run();
     this.#isOutdated = true;
   }
 
@@ -205,16 +209,15 @@ export class WorkingSet {
       this.#prepare(`DELETE FROM ${name} WHERE host = ?`).run(host);
       this.#prepare(`DELETE FROM changed_${name}`).run();
     }
+    this.#prepare('DELETE FROM identity_hosts WHERE host = ?').run(host);
+    this.added.forgetIdentities();
     this.hosts.delete(host);
     this.#isOutdated = true;
   }
 
   /** Adds a call that is stored, so that it is not counted again. */
   loadCall(timeUs: number, id: Buffer): void {
-    this.#prepare(
-      `INSERT OR IGNORE INTO calls (time_us, id, host, identity, caller, kind, shape, source_address, source_port)
-       VALUES (?, ?, 0, 0, 0, 0, 0, '', 0)`,
-    ).run(timeUs, id);
+    this.added.noteStoredCall(timeUs, id);
   }
 
   /** Adds the id of a roll-up or coverage report that is stored. */
@@ -253,6 +256,11 @@ export class WorkingSet {
     return stored !== undefined && us - stored >= byUs;
   }
 
+  /** A workload of a host is counted and looked up; its times are only in PostgreSQL. */
+  #addIdentityHost(identity: number, host: number): void {
+    this.#prepare('INSERT OR IGNORE INTO identity_hosts VALUES (?, ?, 0, 0, NULL)').run(identity, host);
+  }
+
   begin(): void {
     for (const ids of this.#ids.values()) ids.begin();
     this.#database.exec('BEGIN');
@@ -271,9 +279,9 @@ export class WorkingSet {
 
   /** Keeps what was written, and prepares for the next transaction. */
   commit(): void {
+    this.added.commit();
     this.#prepare('DELETE FROM future_calls').run();
     for (const { name } of TRACKED) this.#prepare(`DELETE FROM changed_${name}`).run();
-    this.#prepare('DELETE FROM changed_hourly').run();
     for (const name of EMPTIED) this.#prepare(`DELETE FROM ${name}`).run();
     this.#prepare('UPDATE paths_v1 SET count = 0, last_us = 0 WHERE count > 0').run();
     this.#database.exec('COMMIT');

@@ -59,12 +59,14 @@ export const HOST_TABLES: readonly WorkingTable[] = [
     ],
   },
   { name: 'host_profiles', keys: [HOST, ['profile', 'bigint']], others: [['until_us', 'bigint']] },
-  {
-    name: 'identity_hosts',
-    keys: [HOST, ['identity', 'bigint']],
-    others: [...TIMES, ['last_v1_us', 'bigint']],
-  },
 ];
+
+/** Workloads of hosts. Their times are stored as differences. */
+export const IDENTITY_HOSTS: WorkingTable = {
+  name: 'identity_hosts',
+  keys: [HOST, ['identity', 'bigint']],
+  others: [...TIMES, ['last_v1_us', 'bigint']],
+};
 
 /** Only those days of a host are loaded that a batch is about. */
 export const COVERAGE_DAYS: WorkingTable = {
@@ -186,18 +188,10 @@ export const TRACKED: readonly WorkingTable[] = [
 ];
 
 /** Tables that are empty when a transaction begins: what they have at its end is what it adds. */
-export const EMPTIED = [
-  'calls',
-  'caller_facts',
-  'rollup_lines',
-  'rollups',
-  'coverage',
-  'daily',
-  'fleet_hourly',
-  'fleet_daily',
-  'measured_hops',
-  'changed_days',
-];
+export const EMPTIED = ['caller_facts', 'rollup_lines', 'rollups', 'coverage', 'measured_hops'];
+
+/** Tables of which `AddedRows` collects what a transaction adds. */
+export const COLLECTED = ['calls', 'hourly', 'daily', 'fleet_hourly', 'fleet_daily', 'changed_days'];
 
 /** Creates the tables and triggers that note the keys of changed rows. */
 export function trackChanges(database: DatabaseSync): void {
@@ -217,15 +211,5 @@ export function trackChanges(database: DatabaseSync): void {
       CREATE TRIGGER delete_${name} AFTER DELETE ON ${name} ${note('old')};
     `);
   }
-  // Sums by hour stay, because a host is bounded in the rows that it adds. What they were before is noted.
-  const key = ['class', 'hour', 'identity', 'host', 'kind'];
-  const note = (row: string, before: string) =>
-    `BEGIN INSERT INTO changed_hourly SELECT ${key.map((column) => `${row}.${column}`).join(', ')}, ${before}
-       WHERE NOT EXISTS (SELECT 1 FROM changed_hourly c WHERE ${key.map((column) => `c.${column} = ${row}.${column}`).join(' AND ')}); END`;
-  database.exec(`
-    CREATE TABLE changed_hourly (${key.join(', ')}, before, PRIMARY KEY (${key.join(', ')})) WITHOUT ROWID;
-    CREATE TRIGGER insert_hourly AFTER INSERT ON hourly ${note('new', '0')};
-    CREATE TRIGGER update_hourly AFTER UPDATE ON hourly ${note('new', 'old.count')};
-    CREATE INDEX grown_paths ON paths_v1 (count) WHERE count > 0;
-  `);
+  database.exec('CREATE INDEX grown_paths ON paths_v1 (count) WHERE count > 0');
 }

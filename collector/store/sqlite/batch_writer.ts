@@ -4,6 +4,7 @@ import type { Coverage, RollupLine } from '../../../protocol/records.ts';
 import type { BatchResult, RollupBody } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { type CallerRow, Callers } from './callers.ts';
+import { type CountedRows, StoredRows } from './counted_rows.ts';
 import { reportOf } from './coverage_report.ts';
 import { FutureRecords, isFuture } from './future_records.ts';
 import { GapWriter } from './gap_writer.ts';
@@ -53,6 +54,7 @@ export class BatchWriter {
   readonly #gaps: GapWriter;
   readonly #future: FutureRecords;
   readonly #statements: RecordStatements;
+  readonly #rows: CountedRows;
   #callsAdded = 0;
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
@@ -62,13 +64,15 @@ export class BatchWriter {
     helperPrograms: readonly string[],
     /** See `HostBounds`. */
     storedShare?: number,
+    rows: CountedRows = new StoredRows(database),
   ) {
+    this.#rows = rows;
     this.#senders = new Senders(database, nowUs);
     this.#bounds = new HostBounds(database, nowUs, storedShare);
     this.#nowUs = nowUs;
     this.#callers = new Callers(database, this.#bounds, helperPrograms);
     this.#kinds = new Kinds(database, this.#bounds);
-    this.#tally = new Tally(database, this.#bounds);
+    this.#tally = new Tally(rows, this.#bounds);
     this.#paths = new Paths(database, this.#bounds);
     this.#hops = new MeasuredHopsWriter(database);
     this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database));
@@ -106,6 +110,7 @@ export class BatchWriter {
     this.#paths.forget();
     this.#hops.forget();
     this.#bounds.forget();
+    this.#rows.forget();
     this.#callsAdded = 0;
   }
 
@@ -183,7 +188,7 @@ export class BatchWriter {
       if (this.#bounds.tryUse(host, 'raw_records')) {
         const id = ids.subarray(at * ID_BYTES, (at + 1) * ID_BYTES);
         if (isAhead) timeUs = this.#future.storedTimeUs(id, nowUs);
-        const { changes } = this.#statements.addCall.run(
+        const isNew = this.#rows.addCall([
           timeUs,
           id,
           host,
@@ -197,8 +202,8 @@ export class BatchWriter {
           Number.isNaN(durationMs) ? null : durationMs,
           source,
           sourcePorts[at]!,
-        );
-        if (changes === 0) continue;
+        ]);
+        if (!isNew) continue;
         this.#callsAdded += 1;
       }
       if (isAhead) this.#bounds.noteMerged(host, 'future_calls', 1);

@@ -20,6 +20,11 @@ import type { PackedCaller } from './packed_callers.ts';
  */
 const MAX_CACHED = 65_536;
 const MAX_CACHED_IDENTITIES = 16_384;
+/**
+ * The time of a process is stored once in each of these spans at most. It is part of an index, and a process that calls
+ * every few seconds would change that with most transactions.
+ */
+export const CALLER_TIME_US = 60_000_000;
 
 /** Name of the workload that stands for all workloads of a host beyond its bound. */
 export const OTHER_WORKLOADS = 'other workloads';
@@ -50,8 +55,9 @@ const NOT_KEPT = JSON.stringify({
 export interface CallerRow {
   caller: number;
   identity: number;
-  /** Time of the latest record; `flush` stores it. */
+  /** Time of the latest record, and the time that is stored (`CALLER_TIME_US`). */
   lastUs: number;
+  storedUs: number;
   changed: boolean;
 }
 
@@ -189,7 +195,8 @@ export class Callers {
   noteUse(row: CallerRow, timeUs: number): void {
     if (timeUs <= row.lastUs) return;
     row.lastUs = timeUs;
-    if (row.changed) return;
+    if (row.changed || Math.floor(timeUs / CALLER_TIME_US) <= Math.floor(row.storedUs / CALLER_TIME_US))
+      return;
     row.changed = true;
     this.#changed.add(row);
   }
@@ -198,6 +205,7 @@ export class Callers {
   flush(): void {
     for (const row of this.#changed) {
       this.#touch.run(row.lastUs, row.caller);
+      row.storedUs = row.lastUs;
       row.changed = false;
     }
     this.#changed.clear();
@@ -218,6 +226,7 @@ function rowOf(stored: Record<string, SQLOutputValue>): CallerRow {
     caller: Number(stored['id']),
     identity: Number(stored['identity']),
     lastUs: Number(stored['last_us']),
+    storedUs: Number(stored['last_us']),
     changed: false,
   };
 }

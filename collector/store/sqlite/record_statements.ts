@@ -2,17 +2,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
 export type RecordStatements = Record<
-  'addCall' | 'addCalls' | 'addRollup' | 'addRollupLine' | 'addCoverage',
+  'addCalls' | 'addRollup' | 'addRollupLine' | 'addCoverage',
   StatementSync
 >;
 
 export function prepareRecordStatements(database: DatabaseSync): RecordStatements {
   return {
-    addCall: database.prepare(
-      `INSERT INTO calls (time_us, id, host, identity, caller, kind, shape, user_agent, path, query, duration_ms,
-         source_address, source_port)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-    ),
     addCalls: database.prepare(`UPDATE sums SET value = value + ? WHERE name = 'calls'`),
     addRollup: database.prepare(
       `INSERT INTO rollups (rollup_id, first_us, last_us, host, identity, caller, user_agent, source_address, count)

@@ -9,12 +9,13 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import type { Retention, RetentionResult } from '../store.ts';
+import { CALLER_TIME_US } from './callers.ts';
 import { CloudBriefs } from './cloud_briefs.ts';
+import { CHANGE_DAY } from './counted_rows.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { bytesBeside, emptyLog, usedBytes } from './database.ts';
 import { shrinkStep } from './file_space.ts';
 import type { FindingsWriter } from './findings_writer.ts';
-import { CHANGE_DAY } from './tally.ts';
 import { KIND_CLASS } from './total_rows.ts';
 
 /** Tables whose rows go with their host, in both stores, besides `streams`. */
@@ -217,7 +218,7 @@ class Cleaner {
       )
       .get() as { calls: number | null; rollups: number | null };
     const oldestRawUs = Math.min(row.calls ?? unusedUs, row.rollups ?? unusedUs, unusedUs);
-    await this.#slices('callers', `last_us < ${oldestRawUs}`);
+    await this.#slices('callers', `last_us < ${oldestRawUs - CALLER_TIME_US}`);
     await this.#slices('shapes', `last_us < ${oldestRawUs}`);
     await this.#slices('kinds', `last_us < ${Math.min(rollupUs - DAY_US, oldestRawUs)}`);
     await this.#slices(

@@ -139,6 +139,24 @@ export function testStore(open: () => Promise<Store>): void {
     assert.deepEqual(listed.at(-1), { path: null, count: 32, lastUs: NOON_US });
   });
 
+  test('the time of a process is stored once a minute at most', async () => {
+    const store = await open();
+    const next = stream(A);
+    const minuteUs = 60_000_000;
+    const times: [us: number, stored: number][] = [
+      [3, 3],
+      [20_000_000, 3],
+      [minuteUs - 1, 3],
+      [minuteUs + 1, minuteUs + 1],
+      [minuteUs, minuteUs + 1],
+    ];
+    for (const [us, stored] of times) {
+      await store.write([next(call(NOON_US + us))]);
+      const [process] = await store.callers(await idOf(store, '/usr/bin/curl'), 10);
+      assert.equal(process!.lastUs, NOON_US + stored);
+    }
+  });
+
   test('hosts, their last heartbeat, and the processes of a workload, latest first', async () => {
     const store = await open();
     const beat = (hostId: string, version: string): Heartbeat => ({

@@ -2,12 +2,16 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { EMPTIED, TRACKED } from '../../../../../collector/store/postgres/working_tables.ts';
+import {
+  COLLECTED,
+  EMPTIED,
+  IDENTITY_HOSTS,
+  TRACKED,
+} from '../../../../../collector/store/postgres/working_tables.ts';
 import { FINDINGS } from '../../../../../collector/store/sqlite/findings_schema.ts';
 
 /** Tables that batches do not change, or that PostgreSQL does not need. */
 const OTHERS: Readonly<Record<string, string>> = {
-  hourly: 'its sums are carried as differences',
   paths_v1: 'its sums are carried as differences',
   sums: 'PostgreSQL counts calls by day',
   heartbeats: 'written by cloud_writer.ts',
@@ -33,14 +37,15 @@ const columnsOf = (table: string) =>
 
 test('every table of the embedded store is known', () => {
   const tables = database.prepare(`SELECT name FROM sqlite_master WHERE type = 'table'`).all();
-  const known = new Set([...TRACKED.map(({ name }) => name), ...EMPTIED, ...Object.keys(OTHERS)]);
+  const carried = [...TRACKED, IDENTITY_HOSTS].map(({ name }) => name);
+  const known = new Set([...carried, ...EMPTIED, ...COLLECTED, ...Object.keys(OTHERS)]);
   assert.deepEqual(
     tables.map(({ name }) => String(name)).filter((name) => !known.has(name)),
     [],
   );
 });
 
-for (const { name, keys, others } of TRACKED) {
+for (const { name, keys, others } of [...TRACKED, IDENTITY_HOSTS]) {
   test(`every column of ${name} is known`, () => {
     // The id of a host never changes.
     const stored = columnsOf(name).filter((column) => name !== 'hosts' || column !== 'host_id');
