@@ -108,9 +108,12 @@ async function compose(
   const workloads = new WorkloadQueries(store, rules);
   const live = new LiveFeed(HEARTBEAT_MS, rules);
   const writer = new Writer(store, log, {
-    stored: (batches) => {
-      live.publish(batches);
-      planAlerts.onStored(batches);
+    stored: {
+      isListening: () => live.isWatched || planAlerts.isListening,
+      onStored: (batches) => {
+        live.publish(batches);
+        planAlerts.onStored(batches);
+      },
     },
   });
   const ingest = new IngestServer({
@@ -145,6 +148,7 @@ async function compose(
     questions: enforcement,
     store,
     record: (drafts, subjects, held) => alerts.record(drafts, subjects, held),
+    storedSoFar: () => writer.storedSoFar(),
     log,
   });
   const notice = (changed: readonly ChangedPlan[]) => {

@@ -60,6 +60,8 @@ export interface PlanAlertsParts {
     subjects: readonly SubjectChange[],
     held: Held | null,
   ) => Promise<void>;
+  /** Resolves when the calls that are being stored are stored. `onStored` gets them only if it was listening before. */
+  storedSoFar?: () => Promise<unknown>;
   log: Logger;
   /** Milliseconds since 1970. */
   now?: () => number;
@@ -122,9 +124,14 @@ export class PlanAlerts {
     if (changed.some(({ hasMore }) => !hasMore)) this.#schedule(0);
   }
 
+  /** Tells whether calls matter that are stored now. */
+  get isListening(): boolean {
+    return this.#confirmed.size > 0;
+  }
+
   /** Takes calls that have just been stored. It costs nothing for hosts that no plan has confirmed. */
   onStored(batches: readonly StoredBatch[]): void {
-    if (this.#confirmed.size === 0) return;
+    if (!this.isListening) return;
     for (const { host, callers, records } of batches) {
       const confirmed = this.#confirmed.get(host.id);
       if (confirmed === undefined) continue;
@@ -302,7 +309,10 @@ export class PlanAlerts {
     const asOf = await plans.confirmedVersion();
     if (asOf === this.#confirmedAsOf) return;
     const hosts = await plans.confirmedHosts();
+    const wasListening = this.isListening;
     this.#confirmed = new Map(hosts.map((host) => [host.hostId, host]));
+    // `askForEarlierCalls` finds them then.
+    if (this.isListening && !wasListening) await this.#parts.storedSoFar?.();
     this.#confirmedAsOf = asOf;
     for (const id of this.#evidence.keys()) if (!this.#confirmed.has(id)) this.#evidence.delete(id);
     for (const id of this.#askedOf.keys()) if (!this.#confirmed.has(id)) this.#askedOf.delete(id);

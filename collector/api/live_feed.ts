@@ -64,9 +64,13 @@ export class LiveFeed {
     this.#heartbeat.unref();
   }
 
+  get isWatched(): boolean {
+    return this.#watchers.size > 0;
+  }
+
   /** Sends the calls of batches that have just become durable. `Writer` calls it. */
   publish(batches: readonly StoredBatch[]): void {
-    if (this.#watchers.size === 0) return;
+    if (!this.isWatched) return;
     for (const { host, callers, records } of batches) {
       for (const record of records) {
         if (record.kind !== 'call') continue;

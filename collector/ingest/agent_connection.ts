@@ -12,10 +12,11 @@ import {
   type RefusalReason,
 } from '../../protocol/frames.ts';
 import type { BatchResult } from '../store/store.ts';
+import { Acknowledgement } from './acknowledgement.ts';
 import { BatchChecker, type BatchFrame } from './batch_checker.ts';
 import type { CheckedBatch } from './checked_batch.ts';
 import type { ConnectionContext } from './connection_context.ts';
-import { FlowControl } from './flow_control.ts';
+import { FlowControl, TakenBatch } from './flow_control.ts';
 import { byteLength, parseFrame } from './frame_parsing.ts';
 import { agreeOnProtocol, authorizeHost, type Hello } from './handshake.ts';
 import { QuietFrames } from './quiet_frames.ts';
@@ -29,6 +30,12 @@ const HELLO_TIMEOUT_MS = 5_000;
 const CLOSE_MS = 5_000;
 /** The last heartbeat of every host is read for every list of hosts. That of a real agent has 5 kB. */
 const MAX_HEARTBEAT_BYTES = 64 * 1024;
+
+/** A batch that waits for the store, and the number of its records that were left out. */
+interface Submitted {
+  written: Promise<BatchResult>;
+  rejected: number;
+}
 
 export class AgentConnection {
   readonly #socket: WebSocket;
@@ -45,6 +52,7 @@ export class AgentConnection {
   readonly #flow: FlowControl;
   #hasWarned = false;
   readonly #unanswered = new Unanswered();
+  readonly #acknowledgement = new Acknowledgement((ack) => this.#send(ack));
   /** Messages that were read before the connection had to stand in line. They are not parsed. */
   #waiting: { data: RawData; isBinary: boolean }[] = [];
   #helloTimer: NodeJS.Timeout;
@@ -111,6 +119,7 @@ export class AgentConnection {
 
   refuse(reason: RefusalReason, message: string): void {
     if (this.#closing) return;
+    this.#acknowledgement.flush();
     this.#closing = true;
     this.#context.counters.refused += 1;
     this.#send({ type: 'refused', reason, message });
@@ -128,6 +137,7 @@ export class AgentConnection {
     this.#flow.stopReading();
     await this.#unanswered.wait(graceMs);
     if (this.#closing) return;
+    this.#acknowledgement.flush();
     this.#closing = true;
     this.#socket.close(GOING_AWAY, isDraining ? HANDED_OVER : '');
     // The answer to the close must be read. Frames before it are ignored, and stay in the agent's spool.
@@ -167,7 +177,7 @@ export class AgentConnection {
         this.#onHello(frame).catch((error) => this.#onStoreFailure(error));
         return;
       case 'batch':
-        this.#onBatch(frame, byteLength(data)).catch((error) => this.#onStoreFailure(error));
+        this.#onBatch(frame, byteLength(data));
         return;
       case 'heartbeat':
         if (byteLength(data) > MAX_HEARTBEAT_BYTES) {
@@ -225,18 +235,27 @@ export class AgentConnection {
     this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...authorized, ...this.#context.pace() });
   }
 
-  async #onBatch(frame: BatchFrame, bytes: number): Promise<void> {
+  #onBatch(frame: BatchFrame, bytes: number): void {
     if (!this.#welcomed) {
       this.#onInvalidFrame('The batch arrived before the welcome.');
       return;
     }
-    const { seq, records } = frame;
-    this.#flow.addBatch(bytes, records.length + (frame.callers?.length ?? 0));
+    const taken = new TakenBatch(this.#flow, bytes, frame.records.length + (frame.callers?.length ?? 0));
     this.#unanswered.add();
+    const submitted = this.#checker.check(frame, this.#host!.id, (checked) =>
+      this.#submit(checked, frame, taken),
+    );
+    this.#answer(frame.seq, submitted, taken).catch((error) => this.#onStoreFailure(error));
+  }
+
+  /** Answers a batch when it is durable. It is not an argument, because the records would be kept until then. */
+  async #answer(
+    seq: number,
+    checked: Submitted | null | Promise<Submitted | null>,
+    taken: TakenBatch,
+  ): Promise<void> {
     try {
-      const submitted = await this.#checker.check(frame, this.#host!.id, (checked) =>
-        this.#submit(checked, frame),
-      );
+      const submitted = await checked;
       if (submitted === null) {
         this.#onInvalidFrame('The callers of this batch are out of order, too many or not defined.');
         return;
@@ -248,10 +267,10 @@ export class AgentConnection {
           `Batch ${seq} arrived, but batch ${lastSeq + 1} is the next one of this stream.`,
         );
       } else if (!this.#closing) {
-        this.#send({ type: 'ack', seq, rejected: submitted.rejected });
+        this.#acknowledgement.add(seq, submitted.rejected);
       }
     } finally {
-      this.#flow.completeBatch(bytes);
+      taken.complete();
       this.#unanswered.remove();
     }
   }
@@ -260,21 +279,13 @@ export class AgentConnection {
    * Gives the valid records of a batch to the writer. Its answer is awaited outside of the check, so that the
    * next batch is checked meanwhile.
    */
-  #submit(
-    checked: CheckedBatch,
-    { seq, records }: BatchFrame,
-  ): { written: Promise<BatchResult>; rejected: number } {
+  #submit(checked: CheckedBatch, { seq, records }: BatchFrame, taken: TakenBatch): Submitted {
     const host = this.#host!;
     const rejected = records.length - checked.records.length;
     this.#countRejected(host.id, checked);
-    const written = this.#context.writer.submit({
-      stream: this.#stream!,
-      seq,
-      host,
-      callers: checked.callers,
-      records: checked.records,
-      leftOut: rejected,
-    });
+    const { callers, records: kept } = checked;
+    const batch = { stream: this.#stream!, seq, host, callers, records: kept, leftOut: rejected };
+    const written = this.#context.writer.submit(batch, () => taken.give());
     // The caller handles the rejection; without this line it would count as unhandled until then.
     written.catch(() => {});
     return { written, rejected };

@@ -1,9 +1,14 @@
 /**
- * Counts the bytes of batches that wait for the store, over all connections. Beyond the bound agents stand in
- * line: one batch of each is taken, and then it waits until one of all others in the line was taken. So agents
- * that offer more than the store takes are slowed down evenly.
+ * Counts the bytes of batches that are not answered, and of those that the store was not given yet, over all
+ * connections. Beyond a bound agents stand in line: one batch of each is taken, and then it waits until one of all
+ * others in the line was taken. So agents that offer more than the store takes are slowed down evenly.
  */
 const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
+/**
+ * Bound on batches that were taken and not given to the store yet: one transaction of some thousand calls. They take
+ * several times as much memory as in their frames, which wait until then.
+ */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** Connections that have their turn in one turn of the event loop. */
 const SERVED_AT_ONCE = 32;
 /** Bound on the bytes of one connection, with few and with many connections that have batches waiting. */
@@ -12,16 +17,23 @@ const LEAST_PENDING_BYTES = 64 * 1024;
 
 export class Backlog {
   readonly #maxBytes: number;
+  readonly #maxWaitingBytes: number;
   readonly #defer: (work: () => void) => void;
   #bytes = 0;
+  #waitingBytes = 0;
   #senders = 0;
   /** The line. A function tells a connection that it has its turn. */
   readonly #waiting = new Set<() => void>();
   #isServing = false;
 
   /** `defer` calls a function in the next turn of the event loop. */
-  constructor(maxBytes = MAX_BACKLOG_BYTES, defer: (work: () => void) => void = setImmediate) {
+  constructor(
+    maxBytes = MAX_BACKLOG_BYTES,
+    defer: (work: () => void) => void = setImmediate,
+    maxWaitingBytes = MAX_WAITING_BYTES,
+  ) {
     this.#maxBytes = maxBytes;
+    this.#maxWaitingBytes = maxWaitingBytes;
     this.#defer = defer;
   }
 
@@ -46,7 +58,14 @@ export class Backlog {
   /** `isFirst`: no other batch of this connection waits. */
   addBytes(bytes: number, isFirst: boolean): void {
     this.#bytes += bytes;
+    this.#waitingBytes += bytes;
     if (isFirst) this.#senders += 1;
+  }
+
+  /** Notes that the store was given bytes. They count until they are removed. */
+  giveBytes(bytes: number): void {
+    this.#waitingBytes -= bytes;
+    this.#serve();
   }
 
   /** `wasLast`: no other batch of this connection waits. */
@@ -61,7 +80,7 @@ export class Backlog {
    * others wait already. If so, `onTurn` is called once.
    */
   mustWait(onTurn: () => void): boolean {
-    if (this.#bytes <= this.#maxBytes && this.#waiting.size === 0) return false;
+    if (!this.#isFull() && this.#waiting.size === 0) return false;
     this.#waiting.add(onTurn);
     this.#serve();
     return true;
@@ -72,14 +91,18 @@ export class Backlog {
     this.#waiting.delete(onTurn);
   }
 
+  #isFull(): boolean {
+    return this.#bytes > this.#maxBytes || this.#waitingBytes > this.#maxWaitingBytes;
+  }
+
   #serve(): void {
-    if (this.#isServing || this.#waiting.size === 0 || this.#bytes > this.#maxBytes) return;
+    if (this.#isServing || this.#waiting.size === 0 || this.#isFull()) return;
     this.#isServing = true;
     this.#defer(() => {
       this.#isServing = false;
       let left = SERVED_AT_ONCE;
       for (const onTurn of this.#waiting) {
-        if (left === 0 || this.#bytes > this.#maxBytes) break;
+        if (left === 0 || this.#isFull()) break;
         left -= 1;
         this.#waiting.delete(onTurn);
         onTurn();

@@ -24,23 +24,30 @@ export type ParsedRecord = Parsed<typeof record>;
 export type ParsedReferringRecord = Parsed<typeof referringRecord>;
 
 /** Records that are checked at once, in some 2 ms; other connections have their turn after them. */
-const CHECKED_AT_ONCE = 100;
+export const CHECKED_AT_ONCE = 100;
 
-/**
- * Checks each item of a batch. A long batch lets other connections have their turn in between. `counters`
- * counts texts that were cut.
- */
+/** Checks each item of a batch. `counters` counts texts that were cut. */
+export function parseItems<S extends z.ZodType>(
+  items: readonly unknown[],
+  shape: S,
+  counters: { cut_texts: number },
+): Parsed<S>[] {
+  const changedBefore = textsChanged();
+  const parsed = items.map((item) => shape.safeParse(item) as Parsed<S>);
+  counters.cut_texts += textsChanged() - changedBefore;
+  return parsed;
+}
+
+/** Does the same, and lets other connections have their turn in between. */
 export async function parseInTurns<S extends z.ZodType>(
-  items: unknown[],
+  items: readonly unknown[],
   shape: S,
   counters: { cut_texts: number },
 ): Promise<Parsed<S>[]> {
   const parsed: Parsed<S>[] = [];
-  for (const [at, item] of items.entries()) {
-    if (at > 0 && at % CHECKED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
-    const changedBefore = textsChanged();
-    parsed.push(shape.safeParse(item) as Parsed<S>);
-    counters.cut_texts += textsChanged() - changedBefore;
+  for (let at = 0; at < items.length; at += CHECKED_AT_ONCE) {
+    if (at > 0) await new Promise((resolve) => setImmediate(resolve));
+    parsed.push(...parseItems(items.slice(at, at + CHECKED_AT_ONCE), shape, counters));
   }
   return parsed;
 }

@@ -106,6 +106,11 @@ export class FlowControl {
     this.#regulate();
   }
 
+  /** Counts a batch that the store was given, or never will be. */
+  giveBatch(bytes: number): void {
+    this.#backlog.giveBytes(bytes);
+  }
+
   /** Counts a batch that the store has stored or refused. */
   completeBatch(bytes: number): void {
     this.#batches -= 1;
@@ -154,5 +159,31 @@ export class FlowControl {
     this.#hostId = null;
     if (this.#throttle !== null) clearTimeout(this.#throttle);
     this.#backlog.cancel(this.#onTurn);
+  }
+}
+
+/** Counts one batch from when it was taken until it is answered. */
+export class TakenBatch {
+  readonly #flow: FlowControl;
+  readonly #bytes: number;
+  #isGiven = false;
+
+  constructor(flow: FlowControl, bytes: number, records: number) {
+    this.#flow = flow;
+    this.#bytes = bytes;
+    flow.addBatch(bytes, records);
+  }
+
+  /** Notes that the store was given all of it. */
+  give(): void {
+    if (this.#isGiven) return;
+    this.#isGiven = true;
+    this.#flow.giveBatch(this.#bytes);
+  }
+
+  /** Notes that it is answered, or will not be. */
+  complete(): void {
+    this.give();
+    this.#flow.completeBatch(this.#bytes);
   }
 }

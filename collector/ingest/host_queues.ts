@@ -8,12 +8,18 @@ import { sliceOf } from './batch_slice.ts';
 const MAX_RECORDS_IN_TRANSACTION = 4000;
 
 export interface Waiting {
-  batch: StoredBatch;
+  hostId: string;
+  /** Number of its records. */
+  size: number;
+  /** Null as soon as all of it was selected: it takes more memory than anything else that waits. */
+  batch: StoredBatch | null;
   /** Number of its records that were written. */
   written: number;
   /** Results of these records. */
   records: number;
   duplicates: number;
+  /** Called when all of it was given to the store. */
+  given: () => void;
   resolve: (result: BatchResult) => void;
   reject: (error: unknown) => void;
 }
@@ -48,8 +54,8 @@ export class HostQueues {
 
   /** Returns true where no other batch of the host waits. */
   add(waiting: Waiting): boolean {
-    const { id } = waiting.batch.host;
-    const size = sizeOf(waiting.batch);
+    const id = waiting.hostId;
+    const size = sizeOf(waiting);
     const queue = this.#queues.get(id);
     if (queue?.inFlight !== true) this.#freeRecords += size;
     if (queue === undefined) {
@@ -77,9 +83,10 @@ export class HostQueues {
         const host = selected.get(id) ?? { records: 0, batches: 0 };
         const next = queue.batches[host.batches];
         if (next === undefined || host.records >= share) continue;
-        const left = next.batch.records.length - next.written;
+        const left = next.size - next.written;
         const size = left <= share ? left : Math.min(left, share - host.records, room);
-        group.push({ waiting: next, slice: sliceOf(next.batch, next.written, next.written + size) });
+        group.push({ waiting: next, slice: sliceOf(next.batch!, next.written, next.written + size) });
+        if (size === left) next.batch = null;
         // After a batch of which only a part fits, nothing more of this host is selected.
         const records = size < left ? share : host.records + Math.max(1, size);
         selected.set(id, { records, batches: host.batches + 1 });
@@ -101,25 +108,25 @@ export class HostQueues {
 
   /** Removes a batch from its queue. */
   remove(waiting: Waiting): void {
-    const { id } = waiting.batch.host;
-    const queue = this.#queues.get(id);
+    const { hostId } = waiting;
+    const queue = this.#queues.get(hostId);
     if (queue?.batches[0] === waiting) queue.batches.shift();
-    if (queue?.batches.length === 0) this.#queues.delete(id);
+    if (queue?.batches.length === 0) this.#queues.delete(hostId);
   }
 
   /** Lets the next transactions have the hosts of a transaction that has ended. */
-  release(batches: StoredBatch[]): void {
-    for (const { host } of batches) {
-      const queue = this.#queues.get(host.id);
+  release(selected: readonly { waiting: Waiting }[]): void {
+    for (const { waiting } of selected) {
+      const queue = this.#queues.get(waiting.hostId);
       if (queue === undefined || !queue.inFlight) continue;
       queue.inFlight = false;
-      queue.records = queue.batches.reduce((sum, { batch, written }) => sum + sizeOf(batch, written), 0);
+      queue.records = queue.batches.reduce((sum, each) => sum + sizeOf(each), 0);
       this.#freeRecords += queue.records;
     }
   }
 }
 
 /** Returns the records of a batch that are not written. An empty batch counts as one record. */
-function sizeOf({ records }: StoredBatch, written = 0): number {
-  return Math.max(1, records.length - written);
+function sizeOf({ size, written }: Waiting): number {
+  return Math.max(1, size - written);
 }

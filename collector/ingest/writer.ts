@@ -32,20 +32,44 @@ const RECENT_MS = 60_000;
 /** The part of a store that ingest uses. */
 export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
 
+/** Receives batches that have become durable, for the live feed and for alerts. */
+export interface StoredListener {
+  /** Returns false while nobody wants the batches. Then they are forgotten as soon as the store was given them. */
+  isListening: () => boolean;
+  onStored: (batches: StoredBatch[]) => void;
+}
+
 export interface WriterOptions {
-  /** Called with batches that have become durable, for the live feed. Null where there is none. */
-  stored?: ((batches: StoredBatch[]) => void) | null;
+  /** Null where there is none. */
+  stored?: StoredListener | null;
+}
+
+/** A part of a batch that is being written. */
+interface Part {
+  waiting: Waiting;
+  records: number;
+  isPartial: boolean;
+}
+
+/** A transaction that the store is writing. */
+interface Transaction {
+  parts: Part[];
+  results: Promise<BatchResult[]>;
+  /** The batches, for a listener; else null. */
+  batches: StoredBatch[] | null;
 }
 
 export class Writer {
   readonly #store: IngestStore;
   readonly #log: Logger;
-  readonly #stored: ((batches: StoredBatch[]) => void) | null;
+  readonly #stored: StoredListener | null;
   readonly #queues = new HostQueues();
   /** Time of the last batch of each host, the oldest first. */
   readonly #recent = new Map<string, number>();
   /** Called when a batch of another host arrives while one host waits alone. */
   #onOtherHost: (() => void) | null = null;
+  /** Transactions that the store is writing. */
+  readonly #inFlight = new Set<Promise<unknown>>();
   /** Each lane gives the store one transaction after the other. */
   readonly #lanes = new Set<Promise<void>>();
   #failing = false;
@@ -67,12 +91,14 @@ export class Writer {
 
   /**
    * Resolves when the batch is durable. Rejects where the store could not write it, and nothing of it is
-   * stored.
+   * stored. Calls `given` when the store was given all of it.
    */
-  submit(batch: StoredBatch): Promise<BatchResult> {
+  submit(batch: StoredBatch, given: () => void = () => {}): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
       const { id } = batch.host;
-      const waiting = { batch, written: 0, records: 0, duplicates: 0, resolve, reject };
+      const size = batch.records.length;
+      const counts = { written: 0, records: 0, duplicates: 0 };
+      const waiting = { hostId: id, size, batch, ...counts, given, resolve, reject };
       if (this.#queues.add(waiting)) this.#onOtherHost?.();
       this.#recent.delete(id);
       this.#recent.set(id, performance.now());
@@ -103,31 +129,45 @@ export class Writer {
       // Batches that have arrived on other sockets join this transaction.
       await new Promise((resolve) => setImmediate(resolve));
       if (hasLeftover && this.#lanes.size === 1) await this.#waitForOtherHosts();
-      const group = this.#queues.select(this.#recordsPerHost());
-      if (group.length === 0) return;
+      const transaction = this.#begin();
+      if (transaction === null) return;
       this.#startLane();
-      hasLeftover = group.some(({ slice }) => slice.partial === true);
-      await this.#writeGroup(group);
+      hasLeftover = transaction.parts.some(({ isPartial }) => isPartial);
+      await this.#complete(transaction);
     } while (isFirst && this.#queues.size > 0);
   }
 
-  async #writeGroup(group: Slice[]): Promise<void> {
+  /**
+   * Gives the store the next transaction; returns null where there is none. Nothing keeps the records from here on, unless
+   * somebody listens: a thousand agents have some thousand of them in flight, which garbage collections would copy.
+   */
+  #begin(): Transaction | null {
+    const group = this.#queues.select(this.#recordsPerHost());
+    if (group.length === 0) return null;
+    const parts = group.map(partOf);
     const batches = group.map(({ slice }) => slice);
+    const results = this.#store.write(batches);
+    this.#inFlight.add(results);
+    for (const { waiting, isPartial } of parts) if (!isPartial) waiting.given();
+    return { parts, results, batches: this.#stored?.isListening() === true ? batches : null };
+  }
+
+  async #complete({ parts, results: written, batches }: Transaction): Promise<void> {
     let results: BatchResult[];
     try {
-      results = await this.#store.write(batches);
+      results = await written.finally(() => this.#inFlight.delete(written));
     } catch (error) {
       this.#onFailure(error);
-      for (const { waiting } of group) this.#finish(waiting, () => waiting.reject(error));
-      this.#queues.release(batches);
+      for (const { waiting } of parts) this.#finish(waiting, () => waiting.reject(error));
+      this.#queues.release(parts);
       return;
     }
-    this.#count(batches, results);
-    group.forEach(({ waiting, slice }, index) => {
-      this.#onWritten(waiting, slice, results[index]!);
+    this.#count(parts, results);
+    parts.forEach((part, index) => {
+      this.#onWritten(part, results[index]!);
     });
-    this.#queues.release(batches);
-    this.#notifyStored(batches, results);
+    this.#queues.release(parts);
+    if (batches !== null) this.#notifyStored(batches, results);
   }
 
   /**
@@ -147,11 +187,11 @@ export class Writer {
   }
 
   /** Resolves a batch when its last slice is durable, or when the store refuses it. */
-  #onWritten(waiting: Waiting, slice: StoredBatch, result: BatchResult): void {
-    waiting.written += slice.records.length;
+  #onWritten({ waiting, records, isPartial }: Part, result: BatchResult): void {
+    waiting.written += records;
     waiting.records += result.records;
     waiting.duplicates += result.duplicates;
-    if (slice.partial === true && result.result === 'stored') return;
+    if (isPartial && result.result === 'stored') return;
     this.#finish(waiting, () =>
       waiting.resolve({ ...result, records: waiting.records, duplicates: waiting.duplicates }),
     );
@@ -168,11 +208,10 @@ export class Writer {
    * durable.
    */
   #notifyStored(batches: StoredBatch[], results: BatchResult[]): void {
-    if (this.#stored === null) return;
     const fresh = batches.filter((_, index) => results[index]!.records > 0);
     if (fresh.length === 0) return;
     try {
-      this.#stored(fresh);
+      this.#stored?.onStored(fresh);
     } catch (error) {
       this.#counters.feed_failures += 1;
       if (this.#counters.feed_failures === 1) this.#log.error({ err: error }, 'the live feed failed');
@@ -190,12 +229,12 @@ export class Writer {
     return Math.max(LEAST_RECORDS_OF_HOST, Math.floor(RECORDS_SHARED / hosts));
   }
 
-  #count(batches: StoredBatch[], results: BatchResult[]): void {
+  #count(parts: readonly Part[], results: BatchResult[]): void {
     if (this.#failing) this.#log.info('the store accepts records again');
     this.#failing = false;
     this.#counters.transactions += 1;
     results.forEach(({ result, records, duplicates }, index) => {
-      if (batches[index]!.partial !== true) this.#counters.batches += 1;
+      if (!parts[index]!.isPartial) this.#counters.batches += 1;
       if (result === 'known') this.#counters.known_batches += 1;
       this.#counters.records += records;
       this.#counters.duplicates += duplicates;
@@ -217,6 +256,11 @@ export class Writer {
     return this.#failing;
   }
 
+  /** Resolves when the transactions that the store is writing now have ended. */
+  async storedSoFar(): Promise<void> {
+    await Promise.allSettled(this.#inFlight);
+  }
+
   /** Resolves when everything submitted so far is stored or refused. */
   async settled(): Promise<void> {
     while (this.#lanes.size > 0) await Promise.all(this.#lanes);
@@ -225,4 +269,8 @@ export class Writer {
   counters(): Counters {
     return { ...this.#counters };
   }
+}
+
+function partOf({ waiting, slice }: Slice): Part {
+  return { waiting, records: slice.records.length, isPartial: slice.partial === true };
 }

@@ -2,25 +2,40 @@
  * Sends the writer's thread only the descriptions that it does not have. They are larger than the calls, and most calls
  * are made by callers that have called before.
  */
-import { DefinedCaller } from '../defined_caller.ts';
+import { DefinedCaller, type StoredCaller } from '../defined_caller.ts';
 import type { BatchResult, StoredBatch } from '../store.ts';
 import { type PackedBatches, pack } from './packed_batch.ts';
 import type { PackedCaller } from './packed_callers.ts';
 import type { WriteAnswer } from './thread_messages.ts';
 
-/** `write` sends a message to the thread, and resolves with its answer. */
-export async function writeWithNewCallers(
-  batches: StoredBatch[],
-  write: (packed: PackedBatches) => Promise<WriteAnswer>,
+type Write = (packed: PackedBatches) => Promise<WriteAnswer>;
+
+/**
+ * `write` sends a message to the thread, and resolves with its answer. The batches may be forgotten meanwhile: an
+ * asynchronous function would keep them.
+ */
+export function writeWithNewCallers(batches: readonly StoredBatch[], write: Write): Promise<BatchResult[]> {
+  return writePacked(
+    pack(batches),
+    batches.map(({ callers }) => callers),
+    write,
+  );
+}
+
+async function writePacked(
+  { callers: described, ...packed }: PackedBatches,
+  callersOfBatches: readonly StoredCaller[][],
+  write: Write,
 ): Promise<BatchResult[]> {
-  const { callers: described, ...packed } = pack(batches);
   const callers = described.map(withoutKnownJson);
   let answer = await write({ ...packed, callers });
   while ('missing' in answer) {
     for (const index of answer.missing) callers[index] = withJson(described[index]!);
     answer = await write({ ...packed, callers });
   }
-  noteStored(batches, answer.results);
+  for (const [index, { result }] of answer.results.entries()) {
+    if (result === 'stored') noteStored(callersOfBatches[index]!);
+  }
   return answer.results;
 }
 
@@ -34,11 +49,6 @@ function withJson({ json, key }: PackedCaller): PackedCaller {
   return { json, key };
 }
 
-function noteStored(batches: readonly StoredBatch[], results: readonly BatchResult[]): void {
-  for (const [index, { result }] of results.entries()) {
-    if (result !== 'stored') continue;
-    for (const caller of batches[index]!.callers) {
-      if (caller instanceof DefinedCaller) caller.isStored = true;
-    }
-  }
+function noteStored(callers: readonly StoredCaller[]): void {
+  for (const caller of callers) if (caller instanceof DefinedCaller) caller.isStored = true;
 }

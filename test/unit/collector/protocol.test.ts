@@ -146,10 +146,15 @@ function bodyOf(number: number): object {
 
 test('the live feed gets records that are newly durable, and none that are sent again', async () => {
   const told: string[] = [];
+  let isListening = true;
   const server = await bench.ingestServer({
-    stored: (batches) => {
-      for (const { host, records } of batches) told.push(...records.map(({ kind }) => `${host.id} ${kind}`));
-      throw new Error('a watcher that fails is not a store that fails');
+    stored: {
+      isListening: () => isListening,
+      onStored: (batches) => {
+        for (const { host, records } of batches)
+          told.push(...records.map(({ kind }) => `${host.id} ${kind}`));
+        throw new Error('a watcher that fails is not a store that fails');
+      },
     },
   });
   const peer = await new Peer(bench, server.url).hello({ protocol: 1 });
@@ -158,6 +163,9 @@ test('the live feed gets records that are newly durable, and none that are sent 
   peer.send(batch);
   await peer.next('ack');
   peer.send(batch);
+  await peer.next('ack');
+  isListening = false;
+  peer.send({ ...batch, seq: 2, records: [{ kind: 'call', call: makeCall() }] });
   await peer.next('ack');
   assert.deepEqual(told, [`${HOST.id} call`]);
   const { failed_transactions, feed_failures } = server.writer.counters();
