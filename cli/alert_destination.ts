@@ -1,12 +1,8 @@
 /** Reads the file that describes an alert destination: one flat YAML mapping. */
 import { parse, type YAMLParseError } from 'yaml';
 import type * as z from 'zod';
-import {
-  alertRule,
-  destinationConfig,
-  type NewDestination,
-  newDestination,
-} from '../collector/contract/administration.ts';
+import { alertRule } from '../collector/contract/alert.ts';
+import { destinationConfig, type NewDestination, newDestination } from '../collector/contract/destination.ts';
 import { OperatorError } from '../common/operator_error.ts';
 
 export const DESTINATION_EXAMPLES = `  name: soc                          name: chat

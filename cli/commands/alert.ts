@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import type { Destination } from '../../collector/contract/administration.ts';
+import type { Destination } from '../../collector/contract/destination.ts';
 import { type Destinations, type LocalAdmin, type StorePlace, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';

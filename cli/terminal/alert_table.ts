@@ -1,5 +1,6 @@
 /** Prints alert destinations as a table for the terminal. */
-import { alertRule, type Destination } from '../../collector/contract/administration.ts';
+import { alertRule } from '../../collector/contract/alert.ts';
+import type { Destination } from '../../collector/contract/destination.ts';
 import { columnsOf } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
 

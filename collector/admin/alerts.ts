@@ -1,20 +1,24 @@
 /** Rows of alerts, of their destinations and of their deliveries in the admin database. */
-import type { Alert, AlertRule, DestinationConfig } from '../contract/administration.ts';
-import { toMicroseconds, toTimestamp } from '../store/time.ts';
+import type { Alert, AlertRule } from '../contract/alert.ts';
+import type { DestinationConfig } from '../contract/destination.ts';
 import type { AdminSql, SqlRow } from './admin_sql.ts';
+import { type Audience, alertOf, insertAlerts, openAlerts, type RecordedAlert } from './alert_records.ts';
 import { changeSubjects, type SubjectChange, type SubjectRow } from './alert_subjects.ts';
 import { type Held, Leases } from './leases.ts';
+import { places } from './many_rows.ts';
 
-/** Alerts beyond this number are deleted, oldest first. */
-const KEPT_ALERTS = 10_000;
 /** Deliveries that wait for one destination. Beyond this number the oldest are deleted. */
-const MAX_WAITING_PER_DESTINATION = 1000;
+const MAX_WAITING_PER_DESTINATION = 10_000;
 
 export interface DestinationRow {
   id: string;
   name: string;
   enabled: boolean;
   rules: AlertRule[];
+  /** It gets summaries in place of many alerts of one rule. */
+  digest: boolean;
+  /** It gets alerts that say that something is over. */
+  sendResolved: boolean;
   /** The configuration with its secrets. */
   config: DestinationConfig;
   createdUs: number;
@@ -47,31 +51,32 @@ export class AlertRows {
   async addDestination(
     row: Omit<DestinationRow, 'lastDeliveredUs' | 'lastError' | 'waiting'>,
   ): Promise<void> {
-    const { id, name, enabled, rules, config, createdUs } = row;
+    const { id, name, enabled, rules, digest, sendResolved, config, createdUs } = row;
     await this.#sql.run(
-      'INSERT INTO alert_destinations (id, name, enabled, rules, config, created_us) VALUES ($1, $2, $3, $4, $5, $6)',
+      `INSERT INTO alert_destinations (id, name, enabled, rules, digest, send_resolved, config, created_us)
+       VALUES (${places(1, 8, 0).slice(1, -1)})`,
       id,
       name,
       Number(enabled),
       JSON.stringify(rules),
+      Number(digest),
+      Number(sendResolved),
       JSON.stringify(config),
       createdUs,
     );
   }
 
-  async changeDestination({
-    id,
-    name,
-    enabled,
-    rules,
-    config,
-  }: Omit<DestinationRow, 'createdUs'>): Promise<void> {
+  async changeDestination(row: Omit<DestinationRow, 'createdUs'>): Promise<void> {
+    const { id, name, enabled, rules, digest, sendResolved, config } = row;
     await this.#sql.run(
-      'UPDATE alert_destinations SET name = $1, enabled = $2, rules = $3, config = $4 WHERE id = $5',
+      `UPDATE alert_destinations
+       SET name = $1, enabled = $2, rules = $3, config = $4, digest = $5, send_resolved = $6 WHERE id = $7`,
       name,
       Number(enabled),
       JSON.stringify(rules),
       JSON.stringify(config),
+      Number(digest),
+      Number(sendResolved),
       id,
     );
   }
@@ -97,7 +102,7 @@ export class AlertRows {
    * alert is stored twice by two collectors.
    */
   record(
-    alerts: readonly Alert[],
+    alerts: readonly RecordedAlert[],
     subjects: readonly SubjectChange[],
     nowUs: number,
     held: Held | null,
@@ -107,8 +112,8 @@ export class AlertRows {
       await changeSubjects(sql, subjects);
       if (alerts.length === 0) return { overflowed: 0 };
       const destinations = (await new AlertRows(sql).destinations()).filter(({ enabled }) => enabled);
-      for (const alert of alerts) await queue(sql, alert, destinations, nowUs);
-      await sql.run(`DELETE FROM alerts WHERE number <= (SELECT max(number) FROM alerts) - ${KEPT_ALERTS}`);
+      const last = await insertAlerts(sql, alerts);
+      for (const destination of destinations) await queue(sql, destination, last, nowUs);
       return { overflowed: await pushOut(sql, destinations) };
     });
   }
@@ -127,10 +132,19 @@ export class AlertRows {
     }));
   }
 
-  /** Returns alerts, newest first. */
-  async recent(limit: number): Promise<Alert[]> {
-    const found = await this.#sql.all('SELECT * FROM alerts ORDER BY number DESC LIMIT $1', limit);
+  /** Returns alerts, newest first. `digest`: with summaries in place of the alerts that they stand for. */
+  async recent(limit: number, { digest = false } = {}): Promise<Alert[]> {
+    const found = await this.#sql.all(
+      'SELECT * FROM alerts WHERE audience <> $1 ORDER BY number DESC LIMIT $2',
+      notFor(digest),
+      limit,
+    );
     return found.map(alertOf);
+  }
+
+  /** Returns the alerts whose condition was not reported to be over, oldest first. */
+  open(): Promise<Alert[]> {
+    return openAlerts(this.#sql);
   }
 
   /** Returns deliveries to one destination that are due at `nowUs`, the earliest first. */
@@ -167,42 +181,37 @@ export class AlertRows {
   }
 }
 
+/** Queues the alerts behind this number for a destination. */
 async function queue(
   sql: AdminSql,
-  { id, rule, subject, time, severity, title, text, link }: Alert,
-  destinations: readonly DestinationRow[],
+  { id, rules, digest, sendResolved }: DestinationRow,
+  last: number,
   nowUs: number,
 ): Promise<void> {
-  const row = await sql.get(
-    `INSERT INTO alerts (id, rule, subject, time_us, severity, title, text, link)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number`,
+  await sql.run(
+    `INSERT INTO alert_deliveries (destination, alert, attempts, queued_us, next_us)
+     SELECT CAST($2 AS text), number, 0, CAST($1 AS bigint), CAST($1 AS bigint) FROM alerts
+     WHERE number > $3 AND audience <> $4 AND state <> $5 AND rule IN (${places(rules.length, 1, 5)})`,
+    nowUs,
     id,
-    rule,
-    subject,
-    toMicroseconds(time),
-    severity,
-    title,
-    text,
-    link,
+    last,
+    notFor(digest),
+    sendResolved ? 'none' : 'resolved',
+    ...rules,
   );
-  for (const destination of destinations) {
-    if (!destination.rules.includes(rule)) continue;
-    await sql.run(
-      'INSERT INTO alert_deliveries (destination, alert, attempts, queued_us, next_us) VALUES ($1, $2, 0, $3, $3)',
-      destination.id,
-      row!['number']!,
-      nowUs,
-    );
-  }
+}
+
+function notFor(digest: boolean): Audience {
+  return digest ? 'each' : 'digest';
 }
 
 async function pushOut(sql: AdminSql, destinations: readonly DestinationRow[]): Promise<number> {
   let overflowed = 0;
   for (const { id } of destinations) {
     overflowed += await sql.run(
-      `DELETE FROM alert_deliveries WHERE destination = $1 AND alert NOT IN (
+      `DELETE FROM alert_deliveries WHERE destination = $1 AND alert <= (
          SELECT alert FROM alert_deliveries WHERE destination = $1
-         ORDER BY alert DESC LIMIT ${MAX_WAITING_PER_DESTINATION})`,
+         ORDER BY alert DESC LIMIT 1 OFFSET ${MAX_WAITING_PER_DESTINATION})`,
       id,
     );
   }
@@ -215,23 +224,12 @@ function destinationOf(row: SqlRow): DestinationRow {
     name: String(row['name']),
     enabled: row['enabled'] === 1,
     rules: JSON.parse(String(row['rules'])),
+    digest: row['digest'] === 1,
+    sendResolved: row['send_resolved'] === 1,
     config: JSON.parse(String(row['config'])),
     createdUs: Number(row['created_us']),
     lastDeliveredUs: row['last_delivered_us'] === null ? null : Number(row['last_delivered_us']),
     lastError: row['last_error'] as string | null,
     waiting: Number(row['waiting']),
-  };
-}
-
-function alertOf(row: SqlRow): Alert {
-  return {
-    id: String(row['id']),
-    rule: row['rule'] as Alert['rule'],
-    subject: String(row['subject']),
-    time: toTimestamp(Number(row['time_us'])),
-    severity: row['severity'] as Alert['severity'],
-    title: String(row['title']),
-    text: String(row['text']),
-    link: row['link'] as string | null,
   };
 }

@@ -44,3 +44,28 @@ export const ALERTS_STEP = `
     PRIMARY KEY (kind, id)
   ) STRICT, WITHOUT ROWID;
 `;
+
+/**
+ * Schema step: what an alert is about and whether it is over, the alerts that are open, and what a destination gets.
+ * Destinations of people keep their summaries; machines get each alert.
+ */
+export const STRUCTURED_ALERTS_STEP = `
+  ALTER TABLE alerts ADD COLUMN state TEXT NOT NULL DEFAULT 'firing';
+  ALTER TABLE alerts ADD COLUMN audience TEXT NOT NULL DEFAULT 'all';
+  -- JSON: the rest of the alert. Alerts of earlier releases have none.
+  ALTER TABLE alerts ADD COLUMN details TEXT NOT NULL DEFAULT '{}';
+  UPDATE alerts SET state = 'resolved'
+    WHERE rule IN ('host_silent', 'enforcement_undone') AND severity = 'info';
+
+  CREATE TABLE open_alerts (
+    dedup_key TEXT PRIMARY KEY,
+    rule TEXT NOT NULL,
+    started_us INTEGER NOT NULL,
+    alert TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX open_alerts_started ON open_alerts (started_us, dedup_key);
+
+  ALTER TABLE alert_destinations ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE alert_destinations ADD COLUMN send_resolved INTEGER NOT NULL DEFAULT 1;
+  UPDATE alert_destinations SET digest = 1 WHERE json_extract(config, '$.kind') IN ('slack', 'email');
+`;

@@ -37,8 +37,16 @@ const TABLES: readonly Table[] = [
   table('sessions', 1, 'hash token name role last_used_ms expires_ms'),
   { ...table('audit', 1, 'id time_ms actor action subject detail source_address'), isNumbered: true },
   table('settings', 1, 'key value'),
-  table('alert_destinations', 1, 'id name enabled rules config created_us last_delivered_us last_error'),
-  { ...table('alerts', 1, 'number id rule subject time_us severity title text link'), isNumbered: true },
+  table(
+    'alert_destinations',
+    1,
+    'id name enabled rules config created_us last_delivered_us last_error digest send_resolved',
+  ),
+  {
+    ...table('alerts', 1, 'number id rule subject time_us severity title text link state audience details'),
+    isNumbered: true,
+  },
+  table('open_alerts', 1, 'dedup_key rule started_us alert'),
   table('alert_deliveries', 2, 'destination alert attempts queued_us next_us'),
   table('alert_subjects', 2, 'kind id state'),
   table('triage', 1, 'workload state set_us set_by until_us reason owner ticket notes'),

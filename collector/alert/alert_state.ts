@@ -1,18 +1,26 @@
 /** The state that the rules keep between evaluations, and its conversion to database rows. */
 import type { SubjectChange, SubjectRow } from '../admin/alert_subjects.ts';
 
+/**
+ * `isOpen`: an alert has said that it calls, and none that it stopped. Absent: it was reported by a release that did not
+ * tell of the end.
+ */
 export interface OffenderState {
-  credentials: { lastUs: number; toldUs: number } | null;
+  isOpen?: boolean;
+  credentials: { lastUs: number; toldUs: number; isOpen?: true } | null;
 }
 
 export interface HostState {
   /** The host was proven safe, and no alert has said yet that it no longer is. */
   good: boolean;
   notReadyToldUs: number | null;
+  /** A `host_not_ready` alert is open for this host. */
+  notReady?: true;
   /** A `host_silent` alert is open for this host. */
   silent: boolean;
   silentToldUs: number | null;
-  loss: { endUs: number; toldUs: number } | null;
+  /** `isOpen`: a `coverage_lost` alert is open for this host. */
+  loss: { endUs: number; toldUs: number; isOpen?: true } | null;
 }
 
 export interface GroupState {
@@ -21,11 +29,15 @@ export interface GroupState {
   /** When a good group was first found unproven. */
   unprovenUs: number | null;
   toldUs: number | null;
+  /** A `group_not_ready` alert is open for this group. */
+  isOpen?: true;
 }
 
 /** An alert was sent about the triage that somebody set at this time, and that ended by itself. */
 export interface TriageAlertState {
   toldOf: string | null;
+  /** The rule of that alert; absent where an earlier release has sent it. */
+  rule?: 'offender_reopened' | 'exception_ended';
 }
 
 /** Entries are replaced, never changed, so an entry that is still the same object needs no writing. */

@@ -4,16 +4,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
+import type { RecordedAlert } from '../admin/alert_records.ts';
 import type { SubjectChange } from '../admin/alert_subjects.ts';
 import type { Lease } from '../admin/lease.ts';
 import { type Held, LeaseLostError } from '../admin/leases.ts';
-import type {
-  Alert,
-  AlertRule,
-  Destination,
-  DestinationChange,
-  NewDestination,
-} from '../contract/administration.ts';
+import type { Alert } from '../contract/alert.ts';
+import type { Destination, DestinationChange, NewDestination } from '../contract/destination.ts';
 import type { Group } from '../contract/group.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
@@ -23,8 +19,11 @@ import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
+import { ALERT_KINDS } from './alert_kinds.ts';
+import { factsObject } from './alert_objects.ts';
 import { type AlertState, changedSubjects, STATE_KINDS, stateOf } from './alert_state.ts';
 import { SUMMARY_SUBJECT } from './alert_text.ts';
+import { dedupKeyOf } from './dedup_key.ts';
 import { Deliveries } from './deliveries.ts';
 import { Destinations } from './destinations.ts';
 import { evaluate, type Findings } from './evaluate.ts';
@@ -50,22 +49,8 @@ const COVERAGE_WINDOW_US = DAY_US;
 /** Hosts that are described at a time. */
 const HOSTS_AT_ONCE = 500;
 
-const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'groups' | 'plans'> = {
-  new_offender: 'offenders',
-  credentials_over_v1: 'offenders',
-  offender_reopened: 'offenders',
-  exception_ended: 'offenders',
-  host_not_ready: 'hosts',
-  host_silent: 'hosts',
-  coverage_lost: 'hosts',
-  group_ready: 'groups',
-  group_not_ready: 'groups',
-  enforcement_undone: 'hosts',
-  plan_rolled_back: 'plans',
-  plan_held: 'plans',
-  plan_ended: 'plans',
-  plan_unattended: 'plans',
-};
+/** Alerts of one evaluation that are stored each for itself. Of more, only the summaries are stored, and the rest is counted. */
+const MAX_EACH = 10_000;
 
 /** The questions that the rules ask about the findings. */
 export interface AlertInsight {
@@ -82,7 +67,7 @@ export interface AlertsOptions {
   /** Its holder, one of several collectors, evaluates the rules and sends the alerts. */
   lease: Lease;
   insight: AlertInsight;
-  store: Pick<StoreQueries, 'coverage'>;
+  store: Pick<StoreQueries, 'coverage' | 'hosts'>;
   /** Address of the page, such as `https://imdswatch.example.com`. Null: alerts have no link. */
   publicUrl: string | null;
   log: Logger;
@@ -109,6 +94,7 @@ export class Alerts {
     rounds_failed: 0,
     alerts: 0,
     summaries: 0,
+    left_out: 0,
     queue_overflowed: 0,
   };
 
@@ -168,9 +154,14 @@ export class Alerts {
     return this.#destinations.sendTest(id, this.#link('settings'));
   }
 
-  /** Returns the newest first. */
-  recentAlerts(limit: number): Promise<Alert[]> {
-    return this.#rows.recent(limit);
+  /** Returns the newest first. `digest`: with summaries in place of the alerts that they stand for. */
+  recentAlerts(limit: number, { digest = false } = {}): Promise<Alert[]> {
+    return this.#rows.recent(limit, { digest });
+  }
+
+  /** Returns the alerts whose condition was not reported to be over, oldest first. */
+  openAlerts(): Promise<Alert[]> {
+    return this.#rows.open();
   }
 
   counters(): Record<string, number> {
@@ -215,8 +206,23 @@ export class Alerts {
     subjects: readonly SubjectChange[],
     held: Held | null,
   ): Promise<void> {
-    await this.#record(drafts, subjects, this.#now() * 1000, held);
+    await this.#record(await this.#withFacts(drafts), subjects, this.#now() * 1000, held);
     if (drafts.length > 0) this.#sendWaiting();
+  }
+
+  /** Completes hosts of which the rules about plans know only the id. */
+  async #withFacts(drafts: readonly AlertDraft[]): Promise<AlertDraft[]> {
+    const ids = drafts.flatMap(({ object }) => (object?.type === 'host' ? [object.id] : []));
+    if (ids.length === 0) return [...drafts];
+    const facts = new Map(
+      (await this.#options.store.hosts([...new Set(ids)])).map((host) => [host.facts.id, host.facts]),
+    );
+    return drafts.map((draft) => {
+      const known = draft.object?.type === 'host' ? facts.get(draft.object.id) : undefined;
+      return known === undefined
+        ? draft
+        : { ...draft, object: factsObject(known), hosts: [{ id: known.id, name: known.name }] };
+    });
   }
 
   async #record(
@@ -225,13 +231,33 @@ export class Alerts {
     nowUs: number,
     held: Held | null,
   ): Promise<void> {
-    const alerts = drafts.map((draft) => this.#alert(draft, nowUs));
+    const alerts = this.#recorded(drafts, nowUs);
     if (alerts.length > 0 || subjects.length > 0) {
       const { overflowed } = await this.#rows.record(alerts, subjects, nowUs, held);
       this.#counters.queue_overflowed += overflowed;
     }
-    this.#counters.alerts += alerts.length;
-    this.#counters.summaries += alerts.filter(({ subject }) => subject === SUMMARY_SUBJECT).length;
+    const summaries = alerts.filter(({ audience }) => audience === 'digest').length;
+    this.#counters.alerts += alerts.length - summaries;
+    this.#counters.summaries += summaries;
+  }
+
+  /** Returns the alerts of drafts, each summary behind the alerts that it stands for. */
+  #recorded(drafts: readonly AlertDraft[], nowUs: number): RecordedAlert[] {
+    const recorded: RecordedAlert[] = [];
+    let left = MAX_EACH;
+    for (const draft of drafts) {
+      const members = draft.members ?? [];
+      for (const member of members.slice(0, left)) {
+        recorded.push({ alert: this.#alert(member, nowUs), audience: 'each' });
+      }
+      this.#counters.left_out += Math.max(0, members.length - left);
+      left = Math.max(0, left - members.length);
+      recorded.push({
+        alert: this.#alert(draft, nowUs),
+        audience: draft.members === undefined ? 'all' : 'digest',
+      });
+    }
+    return recorded;
   }
 
   /** Sends the alerts that are due. Resolves when every destination has had its round. */
@@ -265,12 +291,22 @@ export class Alerts {
     return { offenders, endedTriage, hosts, groups };
   }
 
-  #alert({ rule, subject, severity, title, text }: AlertDraft, nowUs: number): Alert {
-    const page = PAGE_OF[rule];
-    const link = this.#link(
-      subject === SUMMARY_SUBJECT ? page : `${page}/${encodeURIComponent(subject.toWellFormed())}`,
-    );
-    return { id: randomUUID(), rule, subject, time: toTimestamp(nowUs), severity, title, text, link };
+  #alert({ members: _members, ...draft }: AlertDraft, nowUs: number): Alert {
+    const { rule, subject, state } = draft;
+    const { page, ends } = ALERT_KINDS[rule];
+    const isSummary = subject === SUMMARY_SUBJECT;
+    const id = randomUUID();
+    const time = toTimestamp(nowUs);
+    return {
+      ...draft,
+      id,
+      dedup_key: dedupKeyOf(rule, isSummary ? `${subject}/${id}` : subject),
+      ends: ends && !isSummary,
+      time,
+      started: state === 'firing' ? time : null,
+      ended: state === 'resolved' ? time : null,
+      link: this.#link(isSummary ? page : `${page}/${encodeURIComponent(subject.toWellFormed())}`),
+    };
   }
 
   #link(path: string): string | null {

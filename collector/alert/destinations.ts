@@ -6,13 +6,13 @@ import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { DestinationRow } from '../admin/alerts.ts';
+import type { Alert } from '../contract/alert.ts';
 import type {
-  Alert,
   Destination,
   DestinationChange,
   DestinationConfig,
   NewDestination,
-} from '../contract/administration.ts';
+} from '../contract/destination.ts';
 import { toTimestamp } from '../store/time.ts';
 import { isRefused } from './refused_addresses.ts';
 import { type SendOptions, type SendResult, send, targetOf } from './send.ts';
@@ -53,7 +53,9 @@ export class Destinations {
   }
 
   /** Throws `OperatorError` (2) if the name is taken, or if nothing may be sent to this address. */
-  add({ name, enabled, rules, config }: NewDestination): Promise<Destination> {
+  add(given: NewDestination): Promise<Destination> {
+    const { name, enabled, rules, send_resolved: sendResolved, config } = given;
+    const digest = given.digest ?? isForPeople(config);
     return this.#admin.transaction('alerts', async ({ alerts }) => {
       const existing = await alerts.destinations();
       if (existing.length >= MAX_DESTINATIONS) {
@@ -65,7 +67,8 @@ export class Destinations {
       refuseTaken(existing, name, null);
       refuseUnsafe(config);
       const id = randomUUID();
-      await alerts.addDestination({ id, name, enabled, rules, config, createdUs: this.#now() * 1000 });
+      const createdUs = this.#now() * 1000;
+      await alerts.addDestination({ id, name, enabled, rules, digest, sendResolved, config, createdUs });
       return withoutSecrets((await rowOf(alerts, id))!);
     });
   }
@@ -79,7 +82,8 @@ export class Destinations {
       const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
       refuseTaken(existing, name, id);
       refuseUnsafe(config);
-      await alerts.changeDestination({ ...row, name, enabled, rules, config });
+      const { digest = row.digest, send_resolved: sendResolved = row.sendResolved } = change;
+      await alerts.changeDestination({ ...row, name, enabled, rules, digest, sendResolved, config });
       return withoutSecrets((await rowOf(alerts, id))!);
     });
   }
@@ -94,15 +98,23 @@ export class Destinations {
     const row = await rowOf(this.#rows, id);
     if (row === undefined) return { ok: false, error: 'there is no alert destination with this id' };
     const nowUs = this.#now() * 1000;
+    const test = randomUUID();
     const alert: Alert = {
-      id: randomUUID(),
+      id: test,
       rule: row.rules[0]!,
       subject: 'test',
+      dedup_key: `test/${test}`,
+      state: 'firing',
+      ends: false,
       time: toTimestamp(nowUs),
+      started: toTimestamp(nowUs),
+      ended: null,
       severity: 'info',
       title: 'Test alert from imdswatch',
       text: `Alerts reach "${row.name}". This is only a test.`,
       link,
+      object: null,
+      hosts: [],
     };
     const result = await send(row.config, alert, this.#sending);
     if (result.ok) await this.#rows.noteDelivered(id, this.#now() * 1000);
@@ -115,12 +127,19 @@ async function rowOf(alerts: AdminStore['alerts'], id: string): Promise<Destinat
   return (await alerts.destinations()).find((candidate) => candidate.id === id);
 }
 
+/** People get summaries, unless the destination says otherwise. */
+function isForPeople({ kind }: DestinationConfig): boolean {
+  return kind === 'email' || kind === 'slack';
+}
+
 function withoutSecrets(row: DestinationRow): Destination {
   return {
     id: row.id,
     name: row.name,
     enabled: row.enabled,
     rules: row.rules,
+    digest: row.digest,
+    send_resolved: row.sendResolved,
     kind: row.config.kind,
     target: targetOf(row.config),
     created: toTimestamp(row.createdUs),

@@ -44,7 +44,7 @@ export class HostRules {
   /** Returns whether a host must be given to `look`. The state of one that must not stays as it is. */
   mayHaveChanged(host: HostGlance): boolean {
     const known = this.#before.get(host.id);
-    if (known === undefined || isNews(host, known)) return true;
+    if (known === undefined || isNews(host, known, this.#nowUs)) return true;
     this.states.set(host.id, known);
     return false;
   }
@@ -58,12 +58,23 @@ export class HostRules {
       this.states.set(host.id, state);
     }
   }
+
+  /** Resolves what is open for hosts that are not in the store any more. All hosts must have been looked at. */
+  end(): void {
+    for (const [id, { notReady, silent, loss }] of this.#before) {
+      if (this.states.has(id)) continue;
+      if (notReady) this.alerts.push(text.subjectGone('host_not_ready', id));
+      if (silent) this.alerts.push(text.subjectGone('host_silent', id));
+      if (loss?.isOpen) this.alerts.push(text.subjectGone('coverage_lost', id));
+    }
+  }
 }
 
-function isNews(host: HostGlance, { good, silent, loss }: HostState): boolean {
+function isNews(host: HostGlance, { good, silent, loss }: HostState, nowUs: number): boolean {
   if (isGood(host.verdict) !== good) return true;
   // A host that never sent a heartbeat cannot go silent.
   if (host.isSilent !== silent && (silent || host.receivedUs !== null)) return true;
+  if (loss?.isOpen && !host.isSilent && nowUs - loss.endUs >= COVERAGE_RECOVERED_US) return true;
   return host.lastLossUs !== null && host.lastLossUs > (loss?.endUs ?? 0);
 }
 
@@ -91,6 +102,8 @@ function judgeHost(
 function judgeVerdict(host: Host, state: HostState, nowUs: number, alerts: AlertDraft[]): void {
   if (isGood(host.verdict)) {
     state.good = true;
+    if (state.notReady) alerts.push(text.hostReadyAgain(host));
+    delete state.notReady;
     return;
   }
   // A silent host is unproven because it is silent, and the `host_silent` alert says so.
@@ -98,6 +111,7 @@ function judgeVerdict(host: Host, state: HostState, nowUs: number, alerts: Alert
     return;
   alerts.push(text.hostNotReady(host));
   state.good = false;
+  state.notReady = true;
   state.notReadyToldUs = nowUs;
 }
 
@@ -130,19 +144,25 @@ function judgeLosses(
     (latest, gap) => (latest === null || gap.endUs > latest.endUs ? gap : latest),
     null,
   );
-  if (last === null) return;
+  if (last === null) {
+    const { loss } = state;
+    if (!loss?.isOpen || host.state === 'silent' || nowUs - loss.endUs < COVERAGE_RECOVERED_US) return;
+    alerts.push(text.coverageRecovered(host, loss.endUs));
+    state.loss = { endUs: loss.endUs, toldUs: loss.toldUs };
+    return;
+  }
   const endUs = Math.min(last.endUs, nowUs);
   if (state.loss !== null) {
     if (endUs <= state.loss.endUs) return;
     const firstUs = Math.min(...lost.map(({ startUs }) => startUs));
     const recovered = firstUs - state.loss.endUs >= COVERAGE_RECOVERED_US;
     if (!recovered && nowUs - state.loss.toldUs < COVERAGE_QUIET_US) {
-      state.loss = { endUs, toldUs: state.loss.toldUs };
+      state.loss = { ...state.loss, endUs };
       return;
     }
   }
   alerts.push(text.coverageLost(host, last));
-  state.loss = { endUs, toldUs: nowUs };
+  state.loss = { endUs, toldUs: nowUs, isOpen: true };
 }
 
 function isGood(verdict: Verdict): boolean {
@@ -157,9 +177,11 @@ function sameState(left: HostState, right: HostState): boolean {
   return (
     left.good === right.good &&
     left.notReadyToldUs === right.notReadyToldUs &&
+    left.notReady === right.notReady &&
     left.silent === right.silent &&
     left.silentToldUs === right.silentToldUs &&
     left.loss?.endUs === right.loss?.endUs &&
-    left.loss?.toldUs === right.loss?.toldUs
+    left.loss?.toldUs === right.loss?.toldUs &&
+    left.loss?.isOpen === right.loss?.isOpen
   );
 }

@@ -20,6 +20,7 @@ import type { StoredBatch, StoreQueries } from '../store/store.ts';
 import { toMicroseconds } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
 import { bounded, MAX_ALERTS_OF_ONE_RULE } from './evaluate.ts';
+import { noLongerConfirmed } from './plan_alert_text.ts';
 import {
   evaluateHost,
   evaluatePlan,
@@ -268,7 +269,9 @@ export class PlanAlerts {
     }
     // A host that was rolled back requires no tokens, by decision: the alert about the roll-back says so.
     for (const [id, known] of this.#undone) {
-      if (!this.#confirmed.has(id)) subjects.push({ kind: 'undone', id, before: known, state: null });
+      if (this.#confirmed.has(id)) continue;
+      if ('openUs' in known) alerts.push(noLongerConfirmed(id));
+      subjects.push({ kind: 'undone', id, before: known, state: null });
     }
     return alerts;
   }

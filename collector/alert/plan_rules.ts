@@ -13,6 +13,9 @@ export interface PlanAlertState {
   endedUs: number;
   /** Last report of a process that was missed after it. Absent: none was. */
   unattendedUs?: number;
+  /** An alert says that its process is missed, or that steps are held, and none that this is over. */
+  isUnattended?: true;
+  isHeld?: true;
 }
 
 export const NOTHING_TOLD: PlanAlertState = { undoneUs: 0, heldUs: 0, endedUs: 0 };
@@ -39,13 +42,20 @@ export function evaluatePlan(
       ),
     );
   if (held.length > 0) alerts.push(text.planHeld(plan, held));
+  const isHeld = held.length > 0 || (known.isHeld === true && plan.states.held > 0);
+  if (known.isHeld && !isHeld) alerts.push(text.planHoldsNothing(plan));
+  const isUnattended = known.isUnattended && toMicroseconds(plan.reported) <= (known.unattendedUs ?? 0);
+  if (known.isUnattended && !isUnattended) alerts.push(text.planAttended(plan));
   const hasEnded = endedUs !== null && endedUs > known.endedUs;
   if (hasEnded) alerts.push(text.planEnded(plan));
   if (alerts.length === 0) return { alerts, after: known };
   const latest = (before: number, found: PlanFacts['undone']) =>
     found.reduce((max, { atUs }) => Math.max(max, atUs), before);
-  const after = {
-    ...known,
+  const { isHeld: _held, isUnattended: _unattended, ...rest } = known;
+  const after: PlanAlertState = {
+    ...rest,
+    ...(isHeld ? { isHeld } : {}),
+    ...(isUnattended ? { isUnattended } : {}),
     undoneUs: latest(known.undoneUs, undone),
     heldUs: latest(known.heldUs, held),
     endedUs: hasEnded ? endedUs : known.endedUs,
@@ -67,7 +77,10 @@ export function evaluateUnattended(
   const reportedUs = toMicroseconds(plan.reported);
   const open = OPEN_STATES.reduce((sum, state) => sum + plan.states[state], 0);
   if (open === 0 || known.unattendedUs === reportedUs) return null;
-  return { alert: text.planUnattended(plan, open), after: { ...known, unattendedUs: reportedUs } };
+  return {
+    alert: text.planUnattended(plan, open),
+    after: { ...known, unattendedUs: reportedUs, isUnattended: true },
+  };
 }
 
 /** Evidence about one host. Null: there is none. Only what is later than the confirmation counts. */

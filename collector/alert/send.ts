@@ -1,5 +1,6 @@
 /** Makes one attempt to send one alert to one destination, and describes its failure without secrets. */
-import type { Alert, DestinationConfig } from '../contract/administration.ts';
+import type { Alert } from '../contract/alert.ts';
+import type { DestinationConfig } from '../contract/destination.ts';
 import { type ChannelContext, SEND_TIMEOUT_MS } from './channels/channel.ts';
 import { sendEmail } from './channels/email.ts';
 import { sendSlack } from './channels/slack.ts';

@@ -69,7 +69,13 @@ export type ApiAccess = Methods<
 >;
 export type AlertService = Methods<
   Alerts,
-  'destinations' | 'addDestination' | 'changeDestination' | 'removeDestination' | 'sendTest' | 'recentAlerts'
+  | 'destinations'
+  | 'addDestination'
+  | 'changeDestination'
+  | 'removeDestination'
+  | 'sendTest'
+  | 'recentAlerts'
+  | 'openAlerts'
 >;
 export type FindingsStore = Methods<
   Store,

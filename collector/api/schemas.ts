@@ -2,7 +2,9 @@
 
 import * as planReports from '../../protocol/plan_report.ts';
 import * as administration from '../contract/administration.ts';
+import * as alerts from '../contract/alert.ts';
 import * as cloud from '../contract/cloud.ts';
+import * as destinations from '../contract/destination.ts';
 import * as enforcement from '../contract/enforcement.ts';
 import * as fixes from '../contract/fix_first.ts';
 import * as groups from '../contract/group.ts';
@@ -14,11 +16,11 @@ import * as sessions from '../contract/session.ts';
 import { storage } from '../contract/storage.ts';
 import * as triages from '../contract/triage.ts';
 
-export const Alert = administration.alert.meta({ id: 'Alert' });
+export const Alert = alerts.alert.meta({ id: 'Alert' });
 export const AuditEntry = administration.auditEntry.meta({ id: 'AuditEntry' });
-export const Destination = administration.destination.meta({ id: 'Destination' });
-export const NewDestination = administration.newDestination.meta({ id: 'NewDestination' });
-export const DestinationChange = administration.destinationChange.meta({ id: 'DestinationChange' });
+export const Destination = destinations.destination.meta({ id: 'Destination' });
+export const NewDestination = destinations.newDestination.meta({ id: 'NewDestination' });
+export const DestinationChange = destinations.destinationChange.meta({ id: 'DestinationChange' });
 export const Storage = storage.meta({ id: 'Storage' });
 export const Retention = administration.retention.meta({ id: 'Retention' });
 export const Token = administration.token.meta({ id: 'Token' });

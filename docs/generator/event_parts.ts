@@ -1,6 +1,6 @@
 /** The tables of the event reference: keys and types from the schemas, words from `field_descriptions.ts`. */
 import type * as z from 'zod';
-import { alert } from '../../collector/contract/administration.ts';
+import { alert, alertObject } from '../../collector/contract/alert.ts';
 import { gapReason, verdict } from '../../collector/contract/host.ts';
 import { offender, severity } from '../../collector/contract/offender.ts';
 import {
@@ -31,6 +31,7 @@ export function eventParts(): Map<string, string> {
     ['heartbeat', fields('a heartbeat', heartbeat, descriptions.HEARTBEAT)],
     ['offender', fields('an offender', offender, descriptions.OFFENDER)],
     ['alert', fields('an alert', alert, descriptions.ALERT)],
+    ['alert_object', fields('the object of an alert', alertObject, descriptions.ALERT_OBJECT)],
     ['severity', values('severity', severity.options, descriptions.SEVERITY)],
     ['verdict', values('verdict', verdict.options, descriptions.VERDICT)],
     ['gap_reason', values('reason', gapReason.options, descriptions.GAP_REASON)],

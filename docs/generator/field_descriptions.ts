@@ -235,12 +235,32 @@ export const OFFENDER = {
 export const ALERT = {
   id: 'the same at every attempt to deliver the alert',
   rule: 'the [rule](operate.md#alerts)',
-  subject: 'the id of an offender, a host or a plan; `summary` if one alert stands for many',
-  time: 'when the condition was found',
-  severity: '',
+  subject: 'the id of an offender, a host, a group or a plan; `summary` if one alert stands for many',
+  dedup_key: 'the same for all alerts about one condition: that it began, that it goes on, that it is over',
+  state: '`resolved`: what an earlier alert with this `dedup_key` has reported is over',
+  ends: 'false: the alert reports an event that has no end, and no `resolved` alert follows',
+  time: 'when the condition was found, or was found to be over',
+  started: 'when the condition was first reported; null if that is not known any more',
+  ended: 'when the condition was found to be over; null while it lasts',
+  severity: 'of a `resolved` alert: the severity of what is over',
   title: '',
   text: '',
   link: 'a page of the collector; null if the collector does not know its own address',
+  object:
+    'the thing that the alert is about, see below; null in a summary, in a test, and in an alert of an earlier release',
+  hosts: 'hosts that are concerned (`id`, `name`): of an offender those that called last, at most 10',
+};
+
+export const ALERT_OBJECT = {
+  type: '',
+  id: '',
+  name: '',
+  account: 'the cloud account, if there is exactly one',
+  region: 'the region, if there is exactly one',
+  accounts: 'all accounts in which an offender or a group was seen',
+  regions: 'the same for regions',
+  tags: 'tags of a host',
+  owner: 'the team or person that is responsible for an offender: [Triage](operate.md#triage)',
 };
 
 export const SEVERITY = {

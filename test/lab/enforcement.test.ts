@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import type { Alert } from '../../collector/contract/administration.ts';
+import type { Alert } from '../../collector/contract/alert.ts';
 import type { PlanDetail } from '../../collector/contract/plan.ts';
 import { withAdmin } from '../../collector/local.ts';
 import { MetadataLink } from '../../lab/cloud/metadata_link.ts';

@@ -1,5 +1,5 @@
 /** The names of the alert rules, for the list of destinations and for the form of a new one. */
-import type { AlertRule } from '../../collector/contract/administration.ts';
+import type { AlertRule } from '../../collector/contract/alert.ts';
 
 export const ALERT_RULES: Record<AlertRule, string> = {
   new_offender: 'New offender',
@@ -16,4 +16,22 @@ export const ALERT_RULES: Record<AlertRule, string> = {
   plan_held: 'Plan holds a step',
   plan_ended: 'Plan ended',
   plan_unattended: 'Plan without its process',
+};
+
+/** The part of the page that shows what an alert is about. */
+export const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'groups' | 'plans'> = {
+  new_offender: 'offenders',
+  credentials_over_v1: 'offenders',
+  host_not_ready: 'hosts',
+  host_silent: 'hosts',
+  coverage_lost: 'hosts',
+  group_ready: 'groups',
+  group_not_ready: 'groups',
+  offender_reopened: 'offenders',
+  exception_ended: 'offenders',
+  enforcement_undone: 'hosts',
+  plan_rolled_back: 'plans',
+  plan_held: 'plans',
+  plan_ended: 'plans',
+  plan_unattended: 'plans',
 };

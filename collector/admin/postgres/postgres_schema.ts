@@ -182,7 +182,28 @@ const TABLES = `
   CREATE INDEX confirmed_hosts_confirmed ON confirmed_hosts (confirmed_us);
 `;
 
+const STRUCTURED_ALERTS = `
+  ALTER TABLE alerts ADD COLUMN state text COLLATE "C" NOT NULL DEFAULT 'firing';
+  ALTER TABLE alerts ADD COLUMN audience text COLLATE "C" NOT NULL DEFAULT 'all';
+  ALTER TABLE alerts ADD COLUMN details text NOT NULL DEFAULT '{}';
+  UPDATE alerts SET state = 'resolved'
+    WHERE rule IN ('host_silent', 'enforcement_undone') AND severity = 'info';
+  CREATE TABLE open_alerts (
+    dedup_key text COLLATE "C" PRIMARY KEY,
+    rule text COLLATE "C" NOT NULL,
+    started_us bigint NOT NULL,
+    alert text NOT NULL
+  );
+  CREATE INDEX open_alerts_started ON open_alerts (started_us, dedup_key);
+  ALTER TABLE alert_destinations ADD COLUMN digest smallint NOT NULL DEFAULT 0;
+  ALTER TABLE alert_destinations ADD COLUMN send_resolved smallint NOT NULL DEFAULT 1;
+  UPDATE alert_destinations SET digest = 1 WHERE config::jsonb ->> 'kind' IN ('slack', 'email');
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
-  steps: [{ release: '0.1.0', summary: 'makes the tables', apply: TABLES }],
+  steps: [
+    { release: '0.1.0', summary: 'makes the tables', apply: TABLES },
+    { release: '0.1.0', summary: 'adds what alerts are about, and which are open', apply: STRUCTURED_ALERTS },
+  ],
 };

@@ -1,5 +1,5 @@
 /** The interface of a channel: the code that sends alerts by e-mail, Slack, syslog or webhook. */
-import type { Alert } from '../../contract/administration.ts';
+import type { Alert } from '../../contract/alert.ts';
 import type { Resolve } from '../guarded_connect.ts';
 
 export const SEND_TIMEOUT_MS = 10_000;

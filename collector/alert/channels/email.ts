@@ -2,7 +2,8 @@
  * Sends alerts as plain text e-mail by SMTP. With `starttls`, a server without TLS gets neither the alert nor
  * the password.
  */
-import type { Alert, DestinationConfig } from '../../contract/administration.ts';
+import type { Alert } from '../../contract/alert.ts';
+import type { DestinationConfig } from '../../contract/destination.ts';
 import { connectTo } from '../guarded_connect.ts';
 import { SEND_TIMEOUT_MS, type Send } from './channel.ts';
 
@@ -49,12 +50,12 @@ export function emailMessage({ from, to }: Pick<EmailConfig, 'from' | 'to'>, ale
     from: { name: 'imdswatch', address: from },
     to: to.map((address) => ({ name: '', address })),
     // The subject is one line, so that the name of a host or a program cannot add a header.
-    subject: `[imdswatch] ${alert.title.replace(/[\s\x00-\x1f\x7f]+/g, ' ')}`,
+    subject: `[imdswatch] ${alert.state === 'resolved' ? 'Resolved: ' : ''}${alert.title.replace(/[\s\x00-\x1f\x7f]+/g, ' ')}`,
     messageId: `<${alert.id}@${domain}>`,
     date: new Date(alert.time),
     // This header keeps out-of-office messages from answering (RFC 3834 section 5).
     headers: { 'Auto-Submitted': 'auto-generated', 'X-Imdswatch-Rule': alert.rule },
-    text: `${alert.title}\n\n${alert.text}\n\n${alert.link === null ? '' : `${alert.link}\n\n`}Severity: ${alert.severity}\nRule: ${alert.rule}\nTime: ${alert.time}\n`,
+    text: `${alert.title}\n\n${alert.text}\n\n${alert.link === null ? '' : `${alert.link}\n\n`}State: ${alert.state}\nSeverity: ${alert.severity}\nRule: ${alert.rule}\nTime: ${alert.time}\n`,
     disableFileAccess: true,
     disableUrlAccess: true,
   };

@@ -2,7 +2,8 @@
  * Sends alerts to Slack's incoming webhooks and compatible services: `text` for notifications, `blocks` for
  * the message.
  */
-import type { Alert, DestinationConfig } from '../../contract/administration.ts';
+import type { Alert } from '../../contract/alert.ts';
+import type { DestinationConfig } from '../../contract/destination.ts';
 import type { Send } from './channel.ts';
 import { post } from './post.ts';
 
@@ -15,6 +16,8 @@ const MARK: Record<Alert['severity'], string> = {
   info: ':information_source:',
 };
 
+const RESOLVED_MARK = ':white_check_mark:';
+
 export const sendSlack: Send<Extract<DestinationConfig, { kind: 'slack' }>> = ({ url }, alert, context) =>
   post(
     url,
@@ -23,15 +26,16 @@ export const sendSlack: Send<Extract<DestinationConfig, { kind: 'slack' }>> = ({
     context,
   );
 
-export function slackMessage({ severity, title, text, link, rule, time }: Alert) {
+export function slackMessage({ state, severity, title, text, link, rule, time }: Alert) {
+  const mark = state === 'resolved' ? RESOLVED_MARK : MARK[severity];
   const details = [
-    `*${severity}*`,
+    `*${state === 'resolved' ? state : severity}*`,
     rule,
     time,
     ...(link === null ? [] : [`<${escaped(link)}|Open in imdswatch>`]),
   ];
   return {
-    text: `${MARK[severity]} ${escaped(title)}`,
+    text: `${mark} ${escaped(title)}`,
     blocks: [
       // Plain text has no markup, so nothing is escaped.
       { type: 'header', text: { type: 'plain_text', text: cut(title, MAX_HEADER_CHARACTERS) } },

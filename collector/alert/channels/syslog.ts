@@ -8,7 +8,8 @@ import { isIP, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import type { Alert, DestinationConfig } from '../../contract/administration.ts';
+import type { Alert } from '../../contract/alert.ts';
+import type { DestinationConfig } from '../../contract/destination.ts';
 import { allowedAddresses, connectTo, raceSignal } from '../guarded_connect.ts';
 import type { Send } from './channel.ts';
 
@@ -58,12 +59,15 @@ export function syslogMessage(
   { facility, hostname, processId }: { facility: number; hostname: string; processId: string },
   maxBytes: number,
 ): Buffer {
-  const { id, rule, subject, severity, time, title, text, link } = alert;
-  const parameters = Object.entries({ id, rule, subject, severity, ...(link === null ? {} : { link }) })
+  const { id, rule, subject, dedup_key, state, severity, time, title, text, link, object } = alert;
+  const facts = { id, rule, subject, dedup_key, state, severity };
+  const { name = null, account = null, region = null } = object ?? {};
+  const parameters = Object.entries({ ...facts, name, account, region, link })
+    .flatMap(([key, value]) => (value === null ? [] : [[key, value] as const]))
     .map(([name, value]) => ` ${name}="${oneLine(value).replace(/["\\\]]/g, '\\$&')}"`)
     .join('');
   const header = [
-    `<${facility * 8 + SEVERITY[severity]}>1`,
+    `<${facility * 8 + (state === 'resolved' ? SEVERITY.info : SEVERITY[severity])}>1`,
     time,
     printable(hostname, 255),
     'imdswatch',

@@ -4,12 +4,13 @@
  * the HMAC-SHA-256 of the body's bytes.
  */
 import { createHmac } from 'node:crypto';
-import type { Alert, DestinationConfig } from '../../contract/administration.ts';
+import type { Alert } from '../../contract/alert.ts';
+import type { DestinationConfig } from '../../contract/destination.ts';
 import type { Send } from './channel.ts';
 import { post } from './post.ts';
 
 /** Version of the body. A change that receivers must know about increases it. */
-export const WEBHOOK_VERSION = 1;
+export const WEBHOOK_VERSION = 2;
 
 export const sendWebhook: Send<Extract<DestinationConfig, { kind: 'webhook' }>> = (
   { url, secret },

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { Destination as DestinationFacts } from '../../contract/administration.ts';
+import type { Destination as DestinationFacts } from '../../contract/destination.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp, ApiEnv } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
@@ -19,8 +19,24 @@ const recentRoute = route({
   path: '/api/v1/alerts',
   tags: ['findings'],
   summary: 'The latest alerts, newest first',
-  request: { query: z.strictObject({ limit: pageQuery.limit }) },
+  request: {
+    query: z.strictObject({
+      limit: pageQuery.limit,
+      digest: z
+        .enum(['true', 'false'])
+        .default('false')
+        .describe('`true`: with the summaries that people get in place of many alerts of one rule.'),
+    }),
+  },
   responses: { 200: jsonAnswer(z.object({ items: z.array(Alert), next: z.null() }), 'Alerts.') },
+});
+const openRoute = route({
+  method: 'get',
+  path: '/api/v1/alerts/open',
+  tags: ['findings'],
+  summary: 'Alerts that were not resolved yet, oldest first',
+  request: { query: z.strictObject({ limit: pageQuery.limit }) },
+  responses: { 200: jsonAnswer(z.object({ items: z.array(Alert), next: z.null() }), 'Open alerts.') },
 });
 const listRoute = route({
   method: 'get',
@@ -74,8 +90,14 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
   };
 
   app.openapi(recentRoute, async (c) => {
+    const { limit = DEFAULT_LIMIT, digest } = c.req.valid('query');
+    const items = await alerts.recentAlerts(limit, { digest: digest === 'true' });
+    return c.json({ items, next: null }, 200);
+  });
+
+  app.openapi(openRoute, async (c) => {
     const { limit = DEFAULT_LIMIT } = c.req.valid('query');
-    return c.json({ items: await alerts.recentAlerts(limit), next: null }, 200);
+    return c.json({ items: (await alerts.openAlerts()).slice(0, limit), next: null }, 200);
   });
 
   app.openapi(listRoute, async (c) => c.json({ items: await alerts.destinations(), next: null }, 200));

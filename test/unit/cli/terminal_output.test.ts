@@ -83,7 +83,7 @@ const token = {
 } as const; // biome-ignore format: a record
 const alertDestination = {
   id: '1', name: 'hook', enabled: true, rules: ['host_silent'], kind: 'webhook', target: 'https://x', created: time,
-  last_delivered: time, last_error: 'it answered', waiting: 0,
+  last_delivered: time, last_error: 'it answered', waiting: 0, digest: false, send_resolved: true,
 } as const; // biome-ignore format: a record
 const doctorResults = [
   { part: 'agent', check: 'capture', status: 'fail', text: 'it fails', remedy: 'repair it' },

@@ -1,8 +1,9 @@
 /** The destinations of alerts, and the recent alerts. */
 
 import { useState } from 'preact/hooks';
-import type { Alert, Destination } from '../../../collector/contract/administration.ts';
-import { ALERT_RULES } from '../alert_rules.ts';
+import type { Alert } from '../../../collector/contract/alert.ts';
+import type { Destination } from '../../../collector/contract/destination.ts';
+import { ALERT_RULES, PAGE_OF } from '../alert_rules.ts';
 import { request } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { useSession } from '../api/session.tsx';
@@ -178,7 +179,7 @@ function DestinationActions({ destination, reload }: { destination: Destination;
 }
 
 function RecentAlerts() {
-  const answer = useResource<{ items: Alert[] }>(`/alerts?limit=${ALERTS_SHOWN}`);
+  const answer = useResource<{ items: Alert[] }>(`/alerts?limit=${ALERTS_SHOWN}&digest=true`);
   return (
     <Panel title="Recent alerts" flush>
       <ResourceView resource={answer}>
@@ -194,7 +195,12 @@ function RecentAlerts() {
                 { label: 'Time', cell: ({ time }) => <RelativeTime at={time} /> },
                 {
                   label: 'Severity',
-                  cell: ({ severity }) => <Tag tone={SEVERITY_TONE[severity]}>{severity}</Tag>,
+                  cell: ({ severity, state }) =>
+                    state === 'resolved' ? (
+                      <Tag tone="good">resolved</Tag>
+                    ) : (
+                      <Tag tone={SEVERITY_TONE[severity]}>{severity}</Tag>
+                    ),
                 },
                 {
                   label: 'Alert',
@@ -217,6 +223,6 @@ function RecentAlerts() {
 
 /** Returns a link inside this page, which may have another address than the collector knows. */
 function linkOf({ rule, subject }: Alert): string {
-  const about = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
+  const about = PAGE_OF[rule];
   return subject === SUMMARY ? `/${about}` : `/${about}/${urlPart(subject)}`;
 }

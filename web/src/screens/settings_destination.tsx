@@ -1,10 +1,7 @@
 /** The form that adds a destination of alerts. */
 import { useState } from 'preact/hooks';
-import type {
-  AlertRule,
-  Destination,
-  DestinationConfig,
-} from '../../../collector/contract/administration.ts';
+import type { AlertRule } from '../../../collector/contract/alert.ts';
+import type { Destination, DestinationConfig } from '../../../collector/contract/destination.ts';
 import { ALERT_RULES } from '../alert_rules.ts';
 import { request } from '../api/client.ts';
 import { Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';

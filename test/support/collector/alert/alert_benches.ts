@@ -1,6 +1,6 @@
 /** Benches and receivers for the tests of alerts, which are removed at the end. */
 import { after } from 'node:test';
-import { newDestination } from '../../../../collector/contract/administration.ts';
+import { newDestination } from '../../../../collector/contract/destination.ts';
 import { ALL_RULES, Bench } from './bench.ts';
 import { httpReceiver } from './http_receiver.ts';
 

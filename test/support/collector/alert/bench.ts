@@ -10,7 +10,7 @@ import { Lease } from '../../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { ALERTS_LEASE_MS, Alerts } from '../../../../collector/alert/alerts.ts';
 import type { SendOptions } from '../../../../collector/alert/send.ts';
-import type { Alert } from '../../../../collector/contract/administration.ts';
+import type { Alert } from '../../../../collector/contract/alert.ts';
 import type { Group } from '../../../../collector/contract/group.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
@@ -63,7 +63,7 @@ export class Bench {
         groups: async () => this.groups,
         endedTriage: async () => this.endedTriage,
       },
-      store: { coverage: async () => this.coverage },
+      store: { coverage: async () => this.coverage, hosts: async () => [] },
       publicUrl: 'https://imdswatch.example.com/',
       log,
       now: () => this.nowMs,

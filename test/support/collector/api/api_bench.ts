@@ -86,7 +86,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       groups: async () => [],
       endedTriage: async () => [],
     },
-    store: { coverage: async () => [] },
+    store: { coverage: async () => [], hosts: async () => [] },
     publicUrl: null,
     log,
   });

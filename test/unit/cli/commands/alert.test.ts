@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { readDestination } from '../../../../cli/alert_destination.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
-import { alertRule } from '../../../../collector/contract/administration.ts';
+import { alertRule } from '../../../../collector/contract/alert.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
 

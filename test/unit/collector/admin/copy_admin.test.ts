@@ -1,6 +1,6 @@
 /** Tests that admin data is moved between SQLite and PostgreSQL whole, with proof. */
 import assert from 'node:assert/strict';
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import { SqliteSql } from '../../../../collector/admin/sqlite/sqlite_sql.ts';
 import { DatabasePool } from '../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../collector/store/postgres/database_url.ts';
 import { PATIENT } from '../../../support/collector/admin/admin_stores.ts';
+import { alertOf } from '../../../support/collector/alert/alert_values.ts';
 import { planReport, stepReport } from '../../../support/enforce/reports.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../support/postgres.ts';
 
@@ -51,10 +52,9 @@ async function fill(store: AdminStore): Promise<void> {
   await store.settings.put('retention', { raw_days: 3 });
   const config = { kind: 'webhook' as const, url: 'https://example.com/', secret: 'x' };
   const rules = ['host_silent' as const];
-  await store.alerts.addDestination({ id: 'd', name: 'd', enabled: true, rules, config, createdUs: 1 });
-  const alert = { rule: 'host_silent', severity: 'info', title: 't', text: 'x', link: null } as const;
-  const time = '2026-03-02T00:00:00.000001Z';
-  const alerts = ['a', 'b'].map((subject) => ({ ...alert, id: randomUUID(), subject, time }));
+  const whatever = { enabled: true, digest: true, sendResolved: false };
+  await store.alerts.addDestination({ id: 'd', name: 'd', ...whatever, rules, config, createdUs: 1 });
+  const alerts = ['a', 'b'].map((subject) => ({ alert: alertOf({ subject }), audience: 'all' as const }));
   await store.alerts.record(
     alerts,
     [{ kind: 'host', id: 'h', before: null, state: { good: true } }],
@@ -119,9 +119,7 @@ describe('the admin data', { skip: NO_POSTGRES }, () => {
     await store.auditLog.append(entry, NOW);
     const [next] = await store.auditLog.newest({ limit: 1 });
     assert.equal(next!.id, last!.id + 1);
-    const alert = { rule: 'host_silent', severity: 'info', title: 't', text: 'x', link: null } as const;
-    const time = '2026-03-02T00:00:00.000002Z';
-    await store.alerts.record([{ ...alert, id: randomUUID(), subject: 'c', time }], [], 2, null);
+    await store.alerts.record([{ alert: alertOf({ subject: 'c' }), audience: 'all' }], [], 2, null);
     assert.deepEqual(
       (await store.alerts.recent(9)).map(({ subject }) => subject),
       ['c', 'b', 'a'],

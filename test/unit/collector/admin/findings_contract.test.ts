@@ -1,11 +1,12 @@
 /** Tests what alerts, triage and plans promise on every kind of database. */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import type { Audience } from '../../../../collector/admin/alert_records.ts';
 import { StaleStateError } from '../../../../collector/admin/alert_subjects.ts';
 import type { AlertRows } from '../../../../collector/admin/alerts.ts';
-import type { Alert, AlertRule } from '../../../../collector/contract/administration.ts';
+import type { Alert } from '../../../../collector/contract/alert.ts';
 import { onEachAdminStore } from '../../../support/collector/admin/admin_stores.ts';
+import { alertOf } from '../../../support/collector/alert/alert_values.ts';
 import { PLACE } from '../../../support/enforce/plans.ts';
 import { PLAN_ID, planReport, stepReport } from '../../../support/enforce/reports.ts';
 
@@ -14,9 +15,9 @@ const at = (minute: number) => new Date(Date.parse('2026-03-01T00:00:00Z') + min
 const ADA = { name: 'ada', sourceAddress: '192.0.2.7' };
 const OTHER_PLAN = 'p-0123456789ac';
 
-const alertOf = (subject: string, rule: AlertRule = 'host_silent'): Alert => ({
-  ...{ id: randomUUID(), rule, subject, time: '2026-03-02T00:00:00.000001Z', severity: 'warning' },
-  ...{ title: `"${subject}"`, text: 'text', link: null },
+const recorded = (subject: string, given: Partial<Alert> = {}, audience: Audience = 'all') => ({
+  alert: alertOf({ subject, ...given }),
+  audience,
 });
 
 function destination(name: string, given: Partial<Parameters<AlertRows['addDestination']>[0]> = {}) {
@@ -26,6 +27,8 @@ function destination(name: string, given: Partial<Parameters<AlertRows['addDesti
     name,
     enabled: true,
     rules: ['host_silent' as const],
+    digest: false,
+    sendResolved: true,
     config,
     createdUs: 5,
     ...given,
@@ -49,7 +52,7 @@ onEachAdminStore('alerts, triage and plans', (create) => {
       ],
       'in the order of bytes',
     );
-    const given = [alertOf('one'), alertOf('two')];
+    const given = [recorded('one'), recorded('two')];
     assert.deepEqual(await alerts.record(given, [], 1_000, null), { overflowed: 0 });
     const waiting = Object.fromEntries((await alerts.destinations()).map((row) => [row.name, row.waiting]));
     assert.deepEqual(waiting, { Z: 2, b: 2, off: 0, other: 0 });
@@ -57,7 +60,7 @@ onEachAdminStore('alerts, triage and plans', (create) => {
     const due = await alerts.due('id of b', 1_000, 9);
     assert.deepEqual(
       due.map(({ alert }) => alert),
-      given,
+      given.map(({ alert }) => alert),
     );
     await alerts.postpone('id of b', due[0]!.number, 3, 5_000);
     const later = await alerts.due('id of b', 5_000, 9);
@@ -84,10 +87,79 @@ onEachAdminStore('alerts, triage and plans', (create) => {
     );
   });
 
-  test('beyond 1,000 alerts that wait for one destination the oldest are left out', async () => {
+  test('people get the summary, machines each of its alerts, and some no alerts about the end', async () => {
+    const { alerts } = await (await create()).open();
+    await alerts.addDestination(destination('people', { digest: true }));
+    await alerts.addDestination(destination('machine', { sendResolved: false }));
+    const over = { state: 'resolved', started: null, ended: '2026-03-02T00:00:00.000001Z' } as const;
+    await alerts.record(
+      [
+        recorded('one', {}, 'each'),
+        recorded('two', {}, 'each'),
+        recorded('summary', { ends: false }, 'digest'),
+        recorded('three'),
+        recorded('four', over),
+      ],
+      [],
+      1,
+      null,
+    );
+    const sentTo = async (name: string) =>
+      (await alerts.due(`id of ${name}`, 9, 9)).map(({ alert }) => alert.subject);
+    assert.deepEqual(await sentTo('people'), ['summary', 'three', 'four']);
+    assert.deepEqual(await sentTo('machine'), ['one', 'two', 'three']);
+    const listed = async (digest: boolean) =>
+      (await alerts.recent(9, { digest })).map(({ subject }) => subject);
+    assert.deepEqual(await listed(true), ['four', 'three', 'summary']);
+    assert.deepEqual(await listed(false), ['four', 'three', 'two', 'one']);
+  });
+
+  test('what resolves an alert knows what it was about, since when, and how severe it was', async () => {
+    const { alerts } = await (await create()).open();
+    const object: Alert['object'] = {
+      ...{
+        type: 'host' as const,
+        id: 'i-1',
+        name: 'web-1',
+        account: '1',
+        region: null,
+        accounts: ['1'],
+        regions: [],
+      },
+      ...{ tags: { team: 'a' }, owner: null },
+    };
+    const hosts = [{ id: 'i-1', name: 'web-1' }];
+    const first = recorded('i-1', { object, hosts, severity: 'critical' });
+    await alerts.record([first], [], 1, null);
+    const again = recorded('i-1', { time: '2026-03-03T00:00:00.000000Z', object, hosts });
+    await alerts.record([again, recorded('i-2')], [], 2, null);
+    const started = first.alert.time;
+    assert.deepEqual(
+      await alerts.open(),
+      [recorded('i-2', { id: (await alerts.recent(1))[0]!.id }).alert, { ...again.alert, started }].toSorted(
+        (left, right) => left.dedup_key.localeCompare(right.dedup_key),
+      ),
+    );
+    const ended = '2026-03-04T00:00:00.000000Z';
+    const over = { state: 'resolved', started: null, ended, time: ended } as const;
+    await alerts.record([recorded('i-1', over), recorded('i-9', over)], [], 3, null);
+    const [unknown, known] = await alerts.recent(2);
+    assert.deepEqual(
+      [known!.started, known!.ended, known!.object, known!.hosts, known!.severity],
+      [started, ended, object, hosts, 'warning'],
+    );
+    assert.equal(known!.title, 'Over: "i-1"');
+    assert.deepEqual([unknown!.started, unknown!.object, unknown!.title], [null, null, '"i-9"']);
+    assert.deepEqual(
+      (await alerts.open()).map(({ subject }) => subject),
+      ['i-2'],
+    );
+  });
+
+  test('beyond 10,000 alerts that wait for one destination the oldest are left out', async () => {
     const { alerts } = await (await create()).open();
     await alerts.addDestination(destination('a'));
-    const given = Array.from({ length: 1_003 }, (_, number) => alertOf(`number ${number}`));
+    const given = Array.from({ length: 10_003 }, (_, number) => recorded(`number ${number}`));
     assert.deepEqual(await alerts.record(given, [], 1, null), { overflowed: 3 });
     const [first] = await alerts.due('id of a', 1, 1);
     assert.equal(first!.alert.subject, 'number 3');
@@ -103,7 +175,7 @@ onEachAdminStore('alerts, triage and plans', (create) => {
       state: next,
     });
     const record = (...changes: ReturnType<typeof change>[]) =>
-      alerts.record([alertOf('x')], changes, 1, null).then(() => 'stored');
+      alerts.record([recorded('x')], changes, 1, null).then(() => 'stored');
     const found = async () =>
       Object.fromEntries((await alerts.subjects(['host'])).map(({ id, state: known }) => [id, known]));
     assert.equal(await record(change('h', null, state), change('i', null, 1)), 'stored');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { newDestination } from '../../../../collector/contract/administration.ts';
+import { newDestination } from '../../../../collector/contract/destination.ts';
 import { benchOf, receiver, webhook } from '../../../support/collector/alert/alert_benches.ts';
 import { ALL_RULES } from '../../../support/collector/alert/bench.ts';
 import { thiefOf } from '../../../support/collector/alert/findings.ts';
@@ -58,7 +58,7 @@ test('destinations are added, changed in part, tested and removed', async () => 
   assert.deepEqual(changed, { ...added, rules: ['host_silent'], enabled: false });
   assert.deepEqual(await bench.alerts.sendTest(added.id), { ok: true });
   const { subject, version } = JSON.parse(well.received[0]!.body.toString());
-  assert.deepEqual([subject, version], ['test', 1]);
+  assert.deepEqual([subject, version], ['test', 2]);
   assert.ok(well.received[0]!.headers['x-imdswatch-signature'], 'the secret is still there');
   assert.equal(await bench.alerts.removeDestination(added.id, 'joe'), true);
   assert.equal(await bench.alerts.removeDestination(added.id, 'joe'), false);

@@ -17,9 +17,10 @@ import {
 import { hostRules, Rules } from '../../../support/collector/alert/rules.ts';
 import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 
-const kinds = (alerts: AlertDraft[]) => alerts.map(({ rule, subject }) => `${rule} ${subject}`);
+const kinds = (alerts: AlertDraft[]) =>
+  alerts.map(({ rule, subject, state }) => `${state === 'resolved' ? 'over: ' : ''}${rule} ${subject}`);
 
-test('a new offender is reported once, and not again after its calls left the window', () => {
+test('a new offender is reported once, is over when its calls have left the window, and is back later', () => {
   const rules = new Rules();
   const [alert, ...others] = rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US);
   assert.deepEqual(others, []);
@@ -27,8 +28,44 @@ test('a new offender is reported once, and not again after its calls left the wi
   assert.equal(alert.severity, 'warning');
   assert.match(alert.text, /\/usr\/bin\/tool-1 .*on host web-1: 3 calls.*Ask for a token first\./);
   assert.deepEqual(rules.evaluateAt({ offenders: [offenderOf(1, { calls_v1: 9 })] }, NOON_US + DAY_US), []);
+  assert.deepEqual(
+    [alert.state, alert.object?.type, alert.object?.name],
+    ['firing', 'offender', '/usr/bin/tool-1'],
+  );
+  const over = rules.evaluateAt({ offenders: [offenderOf(1, { calls_v1: 0 })] }, NOON_US + 30 * DAY_US);
+  assert.deepEqual(kinds(over), [`over: new_offender ${offenderOf(1).id}`]);
+  assert.match(over[0]!.text, /for 14 days.*not watched/);
   assert.deepEqual(rules.evaluateAt({}, NOON_US + 30 * DAY_US), []);
-  assert.deepEqual(rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US + 31 * DAY_US), []);
+  const [back] = rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US + 31 * DAY_US);
+  assert.match(back!.title, /^IMDSv1 caller is back: /);
+  assert.deepEqual(rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US + 32 * DAY_US), []);
+});
+
+test('an offender that an earlier release has reported is neither reported again nor resolved', () => {
+  const rules = new Rules();
+  const { id } = offenderOf(1);
+  rules.state = { ...rules.state, offenders: new Map([[id, { credentials: { lastUs: 1, toldUs: 1 } }]]) };
+  assert.deepEqual(rules.evaluateAt({}, NOON_US), []);
+  assert.deepEqual(rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US + MINUTE_US), []);
+  assert.deepEqual(kinds(rules.evaluateAt({}, NOON_US + 2 * MINUTE_US)), [`over: new_offender ${id}`]);
+});
+
+test('an offender that is known by its releases is not over while one of them calls', () => {
+  const rules = new Rules();
+  rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US);
+  const [release] = [{ id: offenderOf(1).id, release: '2' }] as never[];
+  const joined = offenderOf(2, { releases: [release!] });
+  assert.deepEqual(rules.evaluateAt({ offenders: [joined] }, NOON_US + MINUTE_US), []);
+});
+
+test('role credentials are over when none were fetched in the window, also while the workload calls on', () => {
+  const rules = new Rules();
+  rules.evaluateAt({ offenders: [thiefOf(1, NOON_US)] }, NOON_US);
+  const { id } = offenderOf(1);
+  const over = rules.evaluateAt({ offenders: [offenderOf(1)] }, NOON_US + 15 * DAY_US);
+  assert.deepEqual(kinds(over), [`over: credentials_over_v1 ${id}`]);
+  const all = rules.evaluateAt({}, NOON_US + 30 * DAY_US);
+  assert.deepEqual(kinds(all), [`over: new_offender ${id}`]);
 });
 
 test('a workload without IMDSv1 calls is not an offender', () => {
@@ -97,7 +134,7 @@ test('a host that changes often is reported once an hour, and its last change is
     const host = minute % 2 === 0 ? hostOf(1) : unproven;
     told += rules.evaluateAt({ hosts: [host] }, NOON_US + minute * MINUTE_US).length;
   }
-  assert.equal(told, 2);
+  assert.equal(told, 4, 'each with its end');
   assert.equal(rules.evaluateAt({ hosts: [unproven] }, NOON_US + 200 * MINUTE_US).length, 1);
 });
 
@@ -110,8 +147,8 @@ test('a silent host is reported as silent and as back, and not also as not ready
   assert.equal(went[0]!.severity, 'warning');
   assert.deepEqual(rules.evaluateAt({ hosts: [silent] }, NOON_US + DAY_US), []);
   const back = rules.evaluateAt({ hosts: [hostOf(1, { verdict: 'unproven' })] }, NOON_US + 2 * DAY_US);
-  assert.deepEqual(kinds(back), ['host_not_ready i-1', 'host_silent i-1']);
-  assert.deepEqual([back[1]!.severity, back[1]!.title], ['info', 'Host web-1 is back']);
+  assert.deepEqual(kinds(back), ['host_not_ready i-1', 'over: host_silent i-1']);
+  assert.deepEqual([back[1]!.severity, back[1]!.title], ['warning', 'Host web-1 is back']);
 });
 
 test('a host without any heartbeat has not gone silent', () => {
@@ -137,9 +174,17 @@ test('coverage lost: once in 24 hours while losses go on, at once after a recove
   let atUs = NOON_US;
   for (; atUs < NOON_US + 20 * HOUR_US; atUs += 30 * MINUTE_US)
     assert.deepEqual(rules.evaluateAt(lossAt(atUs), atUs), []);
+  const quiet = { hosts: [hostOf(1)] };
+  assert.deepEqual(rules.evaluateAt(quiet, atUs), []);
+  const away = { hosts: [hostOf(1, { state: 'silent', last_heartbeat: null })] };
+  assert.deepEqual(rules.evaluateAt(away, atUs + 90 * MINUTE_US), [], 'nothing is known of a silent host');
+  assert.deepEqual(kinds(rules.evaluateAt(quiet, atUs + 91 * MINUTE_US)), ['over: coverage_lost i-1']);
   const recoveredUs = atUs + 2 * HOUR_US;
   assert.equal(rules.evaluateAt(lossAt(recoveredUs), recoveredUs).length, 1);
-  assert.deepEqual(rules.evaluateAt(lossAt(recoveredUs), recoveredUs + 25 * HOUR_US), [], 'the same loss');
+  assert.deepEqual(rules.evaluateAt(lossAt(recoveredUs), recoveredUs + MINUTE_US), [], 'the same loss');
+  assert.deepEqual(kinds(rules.evaluateAt(lossAt(recoveredUs), recoveredUs + 25 * HOUR_US)), [
+    'over: coverage_lost i-1',
+  ]);
 });
 
 test('losses that never stop are reported every 24 hours', () => {
@@ -170,8 +215,10 @@ test('a flood of one rule becomes one alert, and nothing in it is reported again
   assert.equal(alerts[0]!.title, '500 new IMDSv1 callers');
   assert.equal(alerts[0]!.text.split('\n').at(-1), 'and 490 more');
   assert.deepEqual(rules.evaluateAt({ offenders }, NOON_US + MINUTE_US), []);
-  const few = offenders.slice(0, MAX_ALERTS_OF_ONE_RULE).map((_, index) => offenderOf(1000 + index));
-  assert.equal(rules.evaluateAt({ offenders: few }, NOON_US + MINUTE_US).length, MAX_ALERTS_OF_ONE_RULE);
+  assert.deepEqual(alerts[0]!.members?.length, 500, 'machines get each of them');
+  const few = Array.from({ length: MAX_ALERTS_OF_ONE_RULE }, (_, index) => offenderOf(1000 + index));
+  const later = rules.evaluateAt({ offenders: [...offenders, ...few] }, NOON_US + MINUTE_US);
+  assert.equal(later.length, MAX_ALERTS_OF_ONE_RULE);
 });
 
 test('the findings of the very first evaluation are summed up', () => {
@@ -231,7 +278,9 @@ test('a triage that ended by itself is reported once, and again when it was set 
   rules.state = stateOf(JSON.parse(JSON.stringify(changedSubjects(EMPTY_STATE, rules.state))));
   assert.deepEqual(rules.evaluateAt({ endedTriage: [again, over] }, NOON_US + 2 * MINUTE_US), []);
   // Somebody fixes the first one again, and it calls again.
-  assert.deepEqual(rules.evaluateAt({ endedTriage: [over] }, NOON_US + 3 * MINUTE_US), []);
+  assert.deepEqual(kinds(rules.evaluateAt({ endedTriage: [over] }, NOON_US + 3 * MINUTE_US)), [
+    `over: offender_reopened ${again.id}`,
+  ]);
   const later = ended(1, { ended: 'called_again', set: toTimestamp(NOON_US + MINUTE_US) });
   assert.deepEqual(kinds(rules.evaluateAt({ endedTriage: [later, over] }, NOON_US + 4 * MINUTE_US)), [
     `offender_reopened ${later.id}`,
@@ -239,5 +288,7 @@ test('a triage that ended by itself is reported once, and again when it was set 
   const many = Array.from({ length: 40 }, (_, index) => ended(10 + index, { ended: 'called_again' }));
   assert.deepEqual(kinds(rules.evaluateAt({ endedTriage: many }, NOON_US + 5 * MINUTE_US)), [
     'offender_reopened summary',
+    `over: offender_reopened ${later.id}`,
+    `over: exception_ended ${over.id}`,
   ]);
 });

@@ -18,8 +18,12 @@ const groupOf = (verdict: Group['verdict'], name = 'web'): Group => ({
   reason: `It is ${verdict}.`,
 });
 const kinds = (alerts: AlertDraft[]) =>
-  alerts.map(({ rule, subject, severity }) => `${rule} ${subject} ${severity}`);
+  alerts.map(
+    ({ rule, subject, severity, state }) =>
+      `${state === 'resolved' ? 'over: ' : ''}${rule} ${subject} ${severity}`,
+  );
 const READY = 'group_ready asg:web info';
+const OVER = 'over: group_not_ready asg:web warning';
 const NOT_READY = 'group_not_ready asg:web warning';
 
 test('a group that becomes ready is reported, and a ready group that is blocked again', () => {
@@ -35,7 +39,7 @@ test('a group that becomes ready is reported, and a ready group that is blocked 
   assert.deepEqual(kinds(blocked), [NOT_READY]);
   assert.match(blocked[0]!.text, /its verdict is now blocked\. It is blocked\.$/);
   assert.deepEqual(at(4 * HOUR_US, groupOf('unproven')), [], 'it was not ready meanwhile');
-  assert.deepEqual(kinds(at(5 * HOUR_US, groupOf('enforced'))), [READY]);
+  assert.deepEqual(kinds(at(5 * HOUR_US, groupOf('enforced'))), [OVER, READY]);
 });
 
 test('groups that are ready when they are first looked at are not reported, later ones are', () => {

@@ -51,7 +51,7 @@ async function collectorOn(data: PostgresAdminData, findings: Findings): Promise
       groups: async () => [],
       endedTriage: async () => [],
     },
-    store: { coverage: async () => [] },
+    store: { coverage: async () => [], hosts: async () => [] },
     publicUrl: null,
     log,
     now: () => findings.nowMs,

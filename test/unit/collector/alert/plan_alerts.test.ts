@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
-import type { Alert } from '../../../../collector/contract/administration.ts';
+import type { Alert } from '../../../../collector/contract/alert.ts';
 import { storePlanReport, withAdmin } from '../../../../collector/local.ts';
 import type { Collector } from '../../../../collector/main.ts';
 import type { PlanReport, PlanStepReport } from '../../../../protocol/plan_report.ts';
@@ -56,7 +56,9 @@ class Watched {
     const { items } = (await (await this.ask('/api/v1/alerts')).json()) as { items: Alert[] };
     return items
       .filter(({ rule }) => rule === 'enforcement_undone' || rule.startsWith('plan_'))
-      .map(({ rule, severity, subject }) => `${rule} ${severity} ${subject}`)
+      .map(({ rule, severity, subject, state }) =>
+        [...(state === 'resolved' ? ['over:'] : []), rule, severity, subject].join(' '),
+      )
       .reverse();
   }
 
@@ -99,6 +101,11 @@ test('a confirmed host whose call without a token is answered raises the alert a
   await watched.until(undone);
   const { items } = (await (await watched.ask('/api/v1/alerts?limit=50')).json()) as { items: Alert[] };
   const alert = items.find(({ rule }) => rule === 'enforcement_undone')!;
+  assert.deepEqual(alert.hosts, [{ id: HOST.id, name: HOST.name }]);
+  assert.deepEqual(
+    [alert.object?.name, alert.object?.account],
+    [HOST.name, HOST['cloud.account.id'] ?? null],
+  );
   assert.match(
     alert.text,
     new RegExp(`${PLAN_ID} required tokens on ${HOST.id}.*\\/usr\\/bin\\/curl called without a token`),
@@ -107,7 +114,7 @@ test('a confirmed host whose call without a token is answered raises the alert a
 
   // Tokens are required again: a call without one is refused.
   await call({ time: time(1), 'http.response.status_code': 401 });
-  await watched.until(undone, `enforcement_undone info ${HOST.id}`);
+  await watched.until(undone, `over: ${undone}`);
   await outbox.stop(0);
 });
 

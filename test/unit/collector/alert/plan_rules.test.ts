@@ -49,9 +49,16 @@ test('a roll-back and held steps are told once, with the caller, and later ones 
   );
   assert.match(first.alerts[0]!.text, /^\/opt\/old called without a token on i-1 at .* and was refused\./);
   assert.match(first.alerts[0]!.text, /host-1 \(i-0+1\), host-2 \(i-0+2\)\. One step is held\./);
-  assert.deepEqual(first.after, { undoneUs: 102, heldUs: 100, endedUs: 0 });
-  const again = evaluatePlan({ plan, endedUs: null, undone: [], held: [] }, first.after);
+  assert.deepEqual(first.after, { undoneUs: 102, heldUs: 100, endedUs: 0, isHeld: true });
+  const holding = planOf({ states: { ...states, held: 1 } });
+  const again = evaluatePlan({ plan: holding, endedUs: null, undone: [], held: [] }, first.after);
   assert.deepEqual([again.alerts, again.after === first.after], [[], true]);
+  const over = evaluatePlan({ plan, endedUs: null, undone: [], held: [] }, first.after);
+  assert.deepEqual(
+    over.alerts.map(({ rule, state }) => [rule, state]),
+    [['plan_held', 'resolved']],
+  );
+  assert.deepEqual(over.after, { undoneUs: 102, heldUs: 100, endedUs: 0 });
   const ordered = [{ atUs: 200, wasUndone: true, step: step(1, { reason: 'The operator has ordered it.' }) }];
   const later = evaluatePlan({ plan, endedUs: null, undone: ordered, held: [] }, first.after);
   assert.match(later.alerts[0]!.text, /^The operator has ordered it\./);
@@ -85,6 +92,12 @@ test('a plan whose process is missed is told once, until it has reported and is 
   assert.equal(evaluateUnattended(soaking, first.after), null);
   const later = { ...soaking, reported: '2026-03-01T00:19:00.000000Z' };
   assert.notEqual(evaluateUnattended(later, first.after), null);
+  const attended = evaluatePlan({ plan: later, endedUs: null, undone: [], held: [] }, first.after);
+  assert.deepEqual(
+    attended.alerts.map(({ rule, state }) => [rule, state]),
+    [['plan_unattended', 'resolved']],
+  );
+  assert.equal(attended.after.isUnattended, undefined);
   const undoing = planOf({ is_carried_out: false, states: { ...states, rolling_back: 1 } });
   const { alert } = evaluateUnattended(undoing, NOTHING_TOLD)!;
   assert.deepEqual(
@@ -129,7 +142,7 @@ function history(...pieces: [HostEvidence, Partial<ConfirmedHost>?][]): (string 
   return pieces.map(([evidence, host = {}]) => {
     const { alert, after } = evaluateHost({ ...HOST, ...host }, evidence, state);
     state = after;
-    return alert?.severity ?? null;
+    return alert === null ? null : alert.state;
   });
 }
 
@@ -137,7 +150,7 @@ test('an answered call after the confirmation raises the alert once, and one bef
   assert.deepEqual(history([NONE], [accepted(1000)], [accepted(1001)], [accepted(1002)]), [
     null,
     null,
-    'critical',
+    'firing',
     null,
   ]);
 });
@@ -152,7 +165,7 @@ test('a refused call, the cloud, or another confirmation resolve it; the next ca
       [refused(1005, 1001)],
       [refused(1005, 1009)],
     ),
-    ['critical', null, 'info', null, 'critical'],
+    ['firing', null, 'resolved', null, 'firing'],
   );
   const cloud = (httpTokens: 'optional' | 'required', us: number): HostEvidence => ({
     ...NONE,
@@ -165,7 +178,7 @@ test('a refused call, the cloud, or another confirmation resolve it; the next ca
       [cloud('optional', 1003)],
       [cloud('required', 1004)],
     ),
-    [null, 'critical', null, 'info'],
+    [null, 'firing', null, 'resolved'],
   );
   assert.deepEqual(
     history(
@@ -173,7 +186,7 @@ test('a refused call, the cloud, or another confirmation resolve it; the next ca
       [accepted(1001), { confirmedUs: 2000 }],
       [accepted(2001), { confirmedUs: 2000 }],
     ),
-    ['critical', 'info', 'critical'],
+    ['firing', 'resolved', 'firing'],
   );
-  assert.deepEqual(history([NONE, { driftedUs: 1500 }], [NONE, { driftedUs: 1500 }]), ['critical', null]);
+  assert.deepEqual(history([NONE, { driftedUs: 1500 }], [NONE, { driftedUs: 1500 }]), ['firing', null]);
 });

@@ -4,7 +4,9 @@ import { after, before, test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import * as z from 'zod';
 import * as administration from '../../../../collector/contract/administration.ts';
+import * as alerts from '../../../../collector/contract/alert.ts';
 import { reconciliation } from '../../../../collector/contract/cloud.ts';
+import * as destinations from '../../../../collector/contract/destination.ts';
 import * as enforcement from '../../../../collector/contract/enforcement.ts';
 import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts';
 import { group, groupDetail } from '../../../../collector/contract/group.ts';
@@ -205,15 +207,15 @@ const CASES: Case[] = [
     as: 'admin',
     answer: strict(administration.retention),
   },
-  { path: '/api/v1/alerts', as: 'viewer', answer: list(administration.alert) },
-  { path: '/api/v1/alert/destinations', as: 'admin', answer: list(administration.destination) },
+  { path: '/api/v1/alerts', as: 'viewer', answer: list(alerts.alert) },
+  { path: '/api/v1/alert/destinations', as: 'admin', answer: list(destinations.destination) },
   {
     path: '/api/v1/alert/destinations',
     method: 'POST',
     json: DESTINATION,
     as: 'admin',
     status: 201,
-    answer: strict(administration.destination),
+    answer: strict(destinations.destination),
   },
   { path: '/api/v1/session', as: 'viewer', answer: strict(session) },
   { path: '/api/v1/openapi.json', as: 'viewer' },

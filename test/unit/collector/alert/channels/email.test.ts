@@ -2,10 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { emailMessage } from '../../../../../collector/alert/channels/email.ts';
 import { send } from '../../../../../collector/alert/send.ts';
-import {
-  type DestinationConfig,
-  destinationConfig,
-} from '../../../../../collector/contract/administration.ts';
+import { type DestinationConfig, destinationConfig } from '../../../../../collector/contract/destination.ts';
 import { trustedCertificate } from '../../../../support/collector/alert/certificate.ts';
 import { ALERT, kept, sendTo } from '../../../../support/collector/alert/channel_bench.ts';
 import { smtpServer } from '../../../../support/collector/alert/smtp_server.ts';

@@ -13,7 +13,7 @@ test('webhook: the alert as JSON with its version, signed, and the same key at e
   assert.equal(first!.method, 'POST');
   assert.equal(first!.path, '/hook/T0PSECRETPATH?key=T0PSECRETKEY');
   assert.match(first!.headers['content-type']!, /^application\/json/);
-  assert.deepEqual(JSON.parse(first!.body.toString()), { version: 1, ...ALERT });
+  assert.deepEqual(JSON.parse(first!.body.toString()), { version: 2, ...ALERT });
   const expected = createHmac('sha256', SECRET).update(first!.body).digest('hex');
   assert.equal(first!.headers['x-imdswatch-signature'], `sha256=${expected}`);
   assert.equal(first!.headers['idempotency-key'], `"${ALERT.id}"`);

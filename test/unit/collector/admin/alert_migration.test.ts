@@ -1,0 +1,53 @@
+/** Tests that alerts and destinations of earlier releases are kept, and say what is known about them. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { ADMIN, openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { STRUCTURED_ALERTS_STEP } from '../../../../collector/admin/alerts_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
+import { openForWriting } from '../../../../collector/store/sqlite/database.ts';
+
+const dataDir = mkdtempSync(join(tmpdir(), 'imdswatch-alert-migration-'));
+after(() => rmSync(dataDir, { recursive: true }));
+
+test('alerts and destinations of an earlier release are kept', async () => {
+  const migrations = ADMIN.migrations.slice(0, ADMIN.migrations.indexOf(STRUCTURED_ALERTS_STEP));
+  const earlier = openForWriting(dataDir, { ...ADMIN, migrations });
+  const destination = earlier.prepare(
+    `INSERT INTO alert_destinations (id, name, enabled, rules, config, created_us) VALUES (?, ?, 1, '["host_silent"]', ?, 1)`,
+  );
+  destination.run('1', 'chat', '{"kind":"slack","url":"https://hooks.example.com/x"}');
+  destination.run('2', 'hook', '{"kind":"webhook","url":"https://soc.example.com/x","secret":null}');
+  const alert = earlier.prepare(
+    `INSERT INTO alerts (id, rule, subject, time_us, severity, title, text, link) VALUES (?, 'host_silent', 'i-1', 1, ?, 't', 'x', NULL)`,
+  );
+  alert.run('a', 'warning');
+  alert.run('b', 'info');
+  earlier.prepare('INSERT INTO alert_deliveries VALUES (?, 1, 0, 1, 1)').run('2');
+  earlier.close();
+
+  const database = openAdmin(dataDir);
+  const { alerts } = new SqliteAdminStore(database);
+  assert.deepEqual(
+    (await alerts.recent(9)).map(({ id, state, dedup_key, object }) => [id, state, dedup_key, object]),
+    [
+      ['b', 'resolved', 'host_silent/i-1', null],
+      ['a', 'firing', 'host_silent/i-1', null],
+    ],
+  );
+  const destinations = await alerts.destinations();
+  assert.deepEqual(
+    destinations.map(({ name, digest, sendResolved, waiting }) => [name, digest, sendResolved, waiting]),
+    [
+      ['chat', true, true, 0],
+      ['hook', false, true, 1],
+    ],
+  );
+  assert.deepEqual(
+    (await alerts.due('2', 1, 9)).map(({ alert: { id } }) => id),
+    ['a'],
+  );
+  database.close();
+});
