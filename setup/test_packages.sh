@@ -55,6 +55,9 @@ if command -v apt-get >/dev/null 2>&1; then
   need kubectl kubernetes-client -
   need docker-compose docker-compose -
   need shellcheck shellcheck -
+  need promtool prometheus -
+  need haproxy haproxy -
+  need patroni patroni -
   need mmdebstrap mmdebstrap -
   # The unit tests run again with it, under other dates.
   need faketime faketime -

@@ -32,11 +32,21 @@ export interface Findings {
   ageSeconds: number;
 }
 
+/** Describes what a store can do now. */
+export interface StoreState {
+  /** True where records are taken, as `/readyz` says. */
+  isReady: boolean;
+  /** Machines that surely have a batch on disk when it is acknowledged; null where the store did not answer. */
+  copies: number | null;
+}
+
 export class ApiMetrics {
   readonly #registry = new Registry();
   readonly #latency: Histogram;
   readonly #failures: Counter;
   readonly #findingsFailures: Counter;
+  readonly #ready: Gauge;
+  readonly #copies: Gauge;
   readonly #fleet: Record<
     'hosts' | 'verdicts' | 'groups' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known' | 'age',
     Gauge
@@ -70,6 +80,11 @@ export class ApiMetrics {
       help: 'Scrapes without findings, because the store did not answer.',
       registers,
     });
+    this.#ready = gauge('ready', '1 while the collector takes records, as /readyz says; else 0.');
+    this.#copies = gauge(
+      'store_copies',
+      'Machines that surely have a batch on disk when it is acknowledged; 0 if it may be in memory only.',
+    );
     const limited: Counter = new Counter({
       name: 'imdswatch_http_rate_limited_total',
       help: 'Requests that were refused by a rate limit.',
@@ -120,7 +135,11 @@ export class ApiMetrics {
   }
 
   /** `findings` is null if the store did not answer. */
-  async text(stages: StageCounters, findings: Findings | null): Promise<string> {
+  async text(stages: StageCounters, findings: Findings | null, state: StoreState): Promise<string> {
+    this.#ready.set(state.isReady ? 1 : 0);
+    // A gauge without labels would show 0.
+    if (state.copies === null) this.#copies.remove();
+    else this.#copies.set(state.copies);
     for (const [stage, counters] of Object.entries(stages)) this.#putStage(stage, counters);
     this.#putFindings(findings);
     return this.#registry.metrics();

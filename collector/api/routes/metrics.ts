@@ -25,7 +25,15 @@ export function metricsRoutes(app: ApiApp, parts: ApiParts): void {
   const { metrics, counters } = parts;
   const findings = new ScrapedFindings(parts);
   app.openapi(metricsRoute, async (c) => {
-    const text = await metrics.text(counters(), await findings.latest());
+    const [latest, problem, copies] = await Promise.all([
+      findings.latest(),
+      parts.unready(),
+      parts.storage().then(
+        (found) => found.copies,
+        () => null,
+      ),
+    ]);
+    const text = await metrics.text(counters(), latest, { isReady: problem === null, copies });
     return c.text(text, 200, { 'Content-Type': metrics.contentType() });
   });
 }

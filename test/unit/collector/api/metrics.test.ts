@@ -58,6 +58,8 @@ test('metrics: well formed, named by the conventions of Prometheus, with few lab
   assert.equal(value('imdswatch_groups_readiness', '{verdict="blocked"}'), 1);
   assert.equal(value('imdswatch_offenders', '{severity="credentials"}'), 5);
   assert.equal(value('imdswatch_store_used_bytes', ''), 4096);
+  assert.equal(value('imdswatch_ready', ''), 1);
+  assert.equal(value('imdswatch_store_copies', ''), 1);
   assert.equal(value('imdswatch_ingest_frames_total', ''), 3);
   assert.equal(value('imdswatch_ingest_connections', ''), 1);
   assert.ok(families.has('process_resident_memory_bytes'));
@@ -67,9 +69,13 @@ test('metrics: well formed, named by the conventions of Prometheus, with few lab
 });
 
 test('without an answer of the store the other metrics are served, and that is counted', async () => {
-  const { store } = api.parts;
+  const { store, storage, unready } = api.parts;
   const { statistics } = store;
   store.statistics = async () => {
+    throw new Error('no answer');
+  };
+  api.parts.unready = async () => 'The store cannot be written.';
+  api.parts.storage = async () => {
     throw new Error('no answer');
   };
   try {
@@ -78,7 +84,10 @@ test('without an answer of the store the other metrics are served, and that is c
     assert.equal(families.get('imdswatch_hosts')!.samples.size, 0);
     assert.equal(families.get('imdswatch_store_used_bytes')!.samples.size, 0);
     assert.ok(families.get('imdswatch_ingest_frames_total')!.samples.size === 1);
+    assert.equal(families.get('imdswatch_ready')!.samples.get('imdswatch_ready'), 0);
+    assert.equal(families.get('imdswatch_store_copies')!.samples.size, 0);
   } finally {
+    Object.assign(api.parts, { unready, storage });
     store.statistics = statistics;
   }
 });
