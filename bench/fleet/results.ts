@@ -10,6 +10,9 @@ export interface Growth {
 
 export interface SteadyResult {
   seconds: number;
+  /** Agents that lost their collector and came back, though nothing was ended, and why. */
+  reconnected: number;
+  ends: Record<string, number>;
   heartbeats_per_second: number;
   batches_per_second: number;
   calls_per_second: number;
@@ -104,6 +107,7 @@ function addSteady(rows: Row[], steady: SteadyResult, agents: number): void {
       .join(', '),
   ]);
   rows.push(['  batch sent → acknowledged', '', spread(steady.acknowledgement)]);
+  rows.push(['  agents that connected again', '0', `${steady.reconnected}${endsOf(steady.ends)}`]);
   rows.push([
     '  processor of one core: collectors, HAProxy, primary, standbys, agents',
     '',
@@ -145,13 +149,17 @@ function addEnding(rows: Row[], result: EndingResult): void {
     `${spread(result.acknowledgement)}; ${result.resent_batches}`,
   ]);
   rows.push(['  agents of each collector afterwards', 'even', result.distribution.join(', ')]);
-  const ends = Object.entries(result.ends).map(([reason, times]) => `${times} × ${reason}`);
-  rows.push(['  other ends', '', ends.length === 0 ? 'none' : ends.join('; ')]);
+  rows.push(['  ends that were no hand-over', '', endsOf(result.ends)]);
   rows.push([
     '  processor for each agent: collectors, HAProxy',
     '',
     `${((cpu.collectors * 1e3) / agents).toFixed(2)} ms, ${((cpu.haproxy * 1e3) / agents).toFixed(2)} ms`,
   ]);
+}
+
+function endsOf(ends: Record<string, number>): string {
+  const parts = Object.entries(ends).map(([reason, times]) => `${times} × ${reason}`);
+  return parts.length === 0 ? '' : ` (${parts.join('; ')})`;
 }
 
 function growth({ bytes_per_hour: bytes, error_bytes_per_hour: error }: Growth): string {
