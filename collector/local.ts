@@ -52,6 +52,8 @@ export interface CheckedDatabase {
   version: string;
   /** Says what an acknowledgement is worth; `isSafe` is false where one machine can take it with it. */
   durability: { isSafe: boolean; text: string };
+  /** Says why notifications between connections do not arrive; null where they do. */
+  notificationProblem: string | null;
 }
 
 /** Asks a database without changing it. Throws `OperatorError` where a collector could not use it. */

@@ -11,7 +11,6 @@ import { ALERTS_LEASE_MS, Alerts } from './alert/alerts.ts';
 import { PlanAlerts } from './alert/plan_alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced_insight.ts';
-import { HEARTBEAT_MS, LiveFeed } from './api/live_feed.ts';
 import { ApiMetrics } from './api/metrics.ts';
 import { HttpServer } from './api/server.ts';
 import {
@@ -28,6 +27,7 @@ import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
+import { LiveFeed } from './live/live_feed.ts';
 import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
@@ -84,6 +84,7 @@ async function compose(
   endings.push(
     () => store.close(),
     () => data.closeAdmin(),
+    () => data.feed?.close(),
   );
   const access = await Access.open(
     admin,
@@ -106,7 +107,7 @@ async function compose(
 
   const rules = workloadRules(settings);
   const workloads = new WorkloadQueries(store, rules);
-  const live = new LiveFeed(HEARTBEAT_MS, rules);
+  const live = new LiveFeed({ rules, relay: data.feed });
   const writer = new Writer(store, log, {
     stored: {
       isListening: () => live.isWatched || planAlerts.isListening,

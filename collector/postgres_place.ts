@@ -1,8 +1,12 @@
 /** Opens the data of the collector in a PostgreSQL database. Only `store_place.ts` loads this file. */
 
+import type { Logger } from 'pino';
 import { PostgresAdminStore } from './admin/postgres/postgres_admin_store.ts';
 import { POSTGRES_ADMIN } from './admin/postgres/postgres_schema.ts';
 import type { Storage } from './contract/storage.ts';
+import { LIVE_SCHEMA } from './live/postgres/feed_schema.ts';
+import { hearsNotifications, NOT_HEARD } from './live/postgres/notifications.ts';
+import { PostgresRelay } from './live/postgres/postgres_relay.ts';
 import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
 import { DatabasePool } from './store/postgres/database_pool.ts';
 import { describeAddress, parseDatabaseUrl } from './store/postgres/database_url.ts';
@@ -23,14 +27,17 @@ export async function openData(
   url: string,
   helperPrograms: readonly string[],
   onSchemaChange: OnSchemaChange,
+  log: Logger,
 ): Promise<OpenedData> {
   const address = parseDatabaseUrl(url);
   const store = await PostgresStore.open(address, { helperPrograms, onSchemaChange });
   const pool = new DatabasePool(address, { max: ADMIN_CONNECTIONS, applicationName: 'imdswatch admin' });
   try {
+    const admin = await PostgresAdminStore.open(pool, onSchemaChange);
     return {
       store,
-      admin: await PostgresAdminStore.open(pool, onSchemaChange),
+      admin,
+      feed: await PostgresRelay.open(address, { log, onSchemaChange }),
       place: describeAddress(address),
       storage: async () => storageOf(await store.durability()),
       isShared: true,
@@ -98,7 +105,7 @@ export async function putCloudFigures(
 /** Asks a database without changing it. Throws `OperatorError` where a collector could not use it. */
 export async function checkDatabase(
   url: string,
-): Promise<{ place: string; version: string; durability: Durability }> {
+): Promise<{ place: string; version: string; durability: Durability; notificationProblem: string | null }> {
   const pool = commandPool(url);
   try {
     const [row] = await pool.query<{ version: string }>(
@@ -107,13 +114,14 @@ export async function checkDatabase(
     await requireSchema(pool, FINDINGS_SCHEMA);
     await requireSchema(pool, POSTGRES_ADMIN);
     const durability = await pool.session(readDurability);
-    return { place: pool.place!, version: row!.version, durability };
+    const notificationProblem = (await hearsNotifications(pool, pool)) ? null : NOT_HEARD;
+    return { place: pool.place!, version: row!.version, durability, notificationProblem };
   } finally {
     await pool.close();
   }
 }
 
-const SCHEMAS = [FINDINGS_SCHEMA, POSTGRES_ADMIN];
+const SCHEMAS = [FINDINGS_SCHEMA, POSTGRES_ADMIN, LIVE_SCHEMA];
 
 export function plannedChanges(url: string): Promise<SchemaChange[]> {
   return withCommandPool(url, (pool) => changesOf(pool));

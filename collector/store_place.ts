@@ -31,7 +31,7 @@ export async function openData(
 ): Promise<OpenedData> {
   const onSchemaChange: OnSchemaChange = (change) => log.info({ ...change }, changeText(change));
   if (database !== undefined) {
-    return (await postgres()).openData(database, helperPrograms, onSchemaChange);
+    return (await postgres()).openData(database, helperPrograms, onSchemaChange, log);
   }
   const store = openStore(
     dataDir,
@@ -46,6 +46,7 @@ export async function openData(
       admin: new SqliteAdminStore(admin),
       place: dataDir,
       storage: async () => EMBEDDED,
+      feed: null,
       isShared: false,
       closeAdmin: async () => admin.close(),
     };

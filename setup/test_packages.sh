@@ -33,6 +33,8 @@ need chromium chromium chromium
 # The store of large fleets is tested on PostgreSQL. Debian 12 has 15, and others have what the tests find.
 ls -d /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 ||
   missing="$missing postgresql-15:postgresql-server"
+# A pooler in front of it, which must not harm unnoticed.
+[ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer:pgbouncer"
 # Container engines and a bootable system have these names on Debian only. They take 27 s on a machine with nothing.
 if command -v apt-get >/dev/null 2>&1; then
   need dockerd docker.io -

@@ -57,10 +57,11 @@ export const store: Check<CollectorSide> = {
 
 async function inDatabase(url: string): Promise<Finding[]> {
   try {
-    const { place, version, durability } = await checkDatabase(url);
+    const { place, version, durability, notificationProblem } = await checkDatabase(url);
     return [
       ok(`the primary ${place} answers: PostgreSQL ${version}`),
       durability.isSafe ? ok(durability.text) : warn(durability.text, SEE_POSTGRESQL),
+      ...(notificationProblem === null ? [] : [warn(notificationProblem, SEE_POSTGRESQL)]),
     ];
   } catch (error) {
     return [fail(messageOf(error), SEE_POSTGRESQL)];

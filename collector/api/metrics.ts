@@ -20,6 +20,7 @@ const LEVELS = new Set([
   'backlog_bytes',
   'waiting_in_line',
   'watchers',
+  'relay_watching',
   'in_flight',
   'confirmed_hosts',
 ]);

@@ -8,9 +8,9 @@ import type { Alerts } from '../alert/alerts.ts';
 import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
+import type { LiveFeed } from '../live/live_feed.ts';
 import type { Store } from '../store/store.ts';
 import type { WorkloadRules } from '../store/workload_rules.ts';
-import type { LiveFeed } from './live_feed.ts';
 import type { ApiMetrics } from './metrics.ts';
 
 type Methods<Class, Names extends keyof Class> = Pick<Class, Names>;

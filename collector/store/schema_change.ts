@@ -1,6 +1,6 @@
 /** A change of a schema, done or planned. Both stores report it, for the log and for `imdswatch store migrate`. */
 export interface SchemaChange {
-  /** `findings` or `admin`. */
+  /** `findings` or `admin`; in PostgreSQL also `live`. */
   schema: string;
   /** Number of steps before; 0 where there were no tables. */
   from: number;

@@ -84,9 +84,8 @@ export class PostgresServer {
   }
 
   static async #create(tcp: boolean): Promise<PostgresServer> {
-    const owner = process.getuid?.() === 0 ? unprivilegedUser() : null;
     const directory = mkdtempSync(join(tmpdir(), 'imdswatch-postgres-'));
-    if (owner !== null) chownSync(directory, owner.uid, owner.gid);
+    const owner = ownDirectory(directory);
     return new PostgresServer(directory, tcp ? await freePort() : null, owner);
   }
 
@@ -244,6 +243,13 @@ function findPrograms(): string | null {
   const installed = [...globSync('/usr/lib/postgresql/*/bin/postgres'), ...globSync('/usr/bin/postgres')];
   const newest = installed.sort((a, b) => version(b) - version(a))[0];
   return newest === undefined ? null : dirname(newest);
+}
+
+/** Gives a directory to the user that servers run as where the tests run as root. Returns that user; else null. */
+export function ownDirectory(directory: string): { uid: number; gid: number } | null {
+  const owner = process.getuid?.() === 0 ? unprivilegedUser() : null;
+  if (owner !== null) chownSync(directory, owner.uid, owner.gid);
+  return owner;
 }
 
 function unprivilegedUser(): { uid: number; gid: number } {

@@ -1,12 +1,9 @@
 import { z } from '@hono/zod-openapi';
+import { MAX_WATCHERS_OF_PERSON, type Refusal } from '../../live/live_feed.ts';
+import type { LiveFilter } from '../../live/live_filter.ts';
+import type { WatcherConnection } from '../../live/watcher.ts';
 import { principalOfRequest } from '../authorization.ts';
 import type { ApiApp } from '../env.ts';
-import {
-  type LiveFilter,
-  MAX_WATCHERS_OF_PERSON,
-  type Refusal,
-  type WatcherConnection,
-} from '../live_feed.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { route } from '../route.ts';
@@ -30,7 +27,7 @@ const liveRoute = route({
   tags: ['calls'],
   summary: 'Live calls as server-sent events, sent when they are stored',
   description:
-    'The data of an event `call` is one call, as in the list of calls. The data of an event `left_out` is `{"calls": n}`, the number of calls that were not sent because there were more than 500 a second, or more than the client read. With `topic=plans` the data of an event `plan` is `{"id", "phase", "reported"}` of a plan that was reported just now. A comment is sent every 15 s.',
+    'The data of an event `call` is one call, as in the list of calls. The data of an event `left_out` is `{"calls": n}`, the number of calls that were not sent because there were more than 500 a second, or more than the client read. With `topic=plans` the data of an event `plan` is `{"id", "phase", "reported"}` of a plan that was reported just now. Where collectors share a database, the data of an event `others` is `{"state", "reason"}`: with `joined` the feed has the calls of all collectors, with `joining` it will have them in a second or two, and with `lost` those of other collectors may be missing, for the reason. Each collector sends at most 500 calls a second to the others. A comment is sent every 15 s.',
   request: {
     query: z.strictObject({
       topic: z

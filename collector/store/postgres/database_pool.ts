@@ -119,6 +119,38 @@ export class DatabasePool {
     });
   }
 
+  /**
+   * Runs `work` on one connection that listens to a channel meanwhile. `lost` rejects when the connection is lost, also
+   * while no statement runs.
+   */
+  listen<T>(
+    channel: string,
+    onPayload: (payload: string) => void,
+    work: (session: Session, lost: Promise<never>) => Promise<T>,
+  ): Promise<T> {
+    return this.#withClient(async (client, generation) => {
+      const lost = Promise.withResolvers<never>();
+      lost.promise.catch(() => {});
+      const onNotification = (message: pg.Notification) => {
+        if (message.channel === channel) onPayload(message.payload ?? '');
+      };
+      const onEnd = () => lost.reject(new Error('Connection terminated'));
+      client.on('notification', onNotification);
+      client.on('error', lost.reject);
+      client.on('end', onEnd);
+      try {
+        await client.query(`LISTEN ${channel}`);
+        const result = await work(this.#sessionOf(client, generation), lost.promise);
+        await client.query(`UNLISTEN ${channel}`);
+        return result;
+      } finally {
+        client.off('notification', onNotification);
+        client.off('error', lost.reject);
+        client.off('end', onEnd);
+      }
+    });
+  }
+
   #sessionOf(client: pg.PoolClient, generation: number): Session {
     const { prepares } = this.#options;
     const run = <Row extends pg.QueryResultRow>(text: string, values: unknown[]) =>

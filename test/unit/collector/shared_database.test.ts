@@ -8,12 +8,13 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { collectorSettings } from '../../../collector/config.ts';
 import { DAY_US } from '../../../collector/contract/window.ts';
-import { type Collector, startCollector } from '../../../collector/main.ts';
+import { startCollector } from '../../../collector/main.ts';
 import { toTimestamp } from '../../../collector/store/time.ts';
 import { makeCall, processFacts } from '../../support/collector/calls.ts';
 import { acknowledged, Bench } from '../../support/collector/in_process.ts';
 import { watched } from '../../support/collector/insight/findings.ts';
 import { HELLO, Peer } from '../../support/collector/peer.ts';
+import { Person } from '../../support/collector/person.ts';
 import { AgentProcess, kill, startCollectorProcess, TOKEN } from '../../support/collector/processes.ts';
 import { eventually, range } from '../../support/collector/stored.ts';
 import { NO_POSTGRES, PostgresServer } from '../../support/postgres.ts';
@@ -22,41 +23,6 @@ const run = promisify(execFile);
 const MAIN = join(import.meta.dirname, '../../../cli/main.ts');
 const PASSWORD = 'a-password-that-nobody-may-see';
 const CALLS = 2_000;
-
-/** A person who has signed in. */
-class Person {
-  readonly #url: string;
-  readonly #headers: Record<string, string>;
-
-  constructor(url: string, headers: Record<string, string>) {
-    this.#url = url;
-    this.#headers = headers;
-  }
-
-  static async signIn({ pageUrl, signInLink }: Collector): Promise<Person> {
-    const answer = await fetch(new URL('/api/v1/session', pageUrl), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', origin: pageUrl },
-      body: JSON.stringify({ secret: new URL(await signInLink()).hash.slice(1) }),
-    });
-    assert.equal(answer.ok, true);
-    const cookie = answer.headers.getSetCookie()[0]!.split(';')[0]!;
-    return new Person(pageUrl, { cookie, origin: pageUrl });
-  }
-
-  ask(path: string, method = 'GET', body?: unknown): Promise<Response> {
-    const url = new URL(`/api/v1${path}`, this.#url);
-    if (body === undefined) return fetch(url, { method, headers: this.#headers });
-    const headers = { ...this.#headers, 'content-type': 'application/json' };
-    return fetch(url, { method, headers, body: JSON.stringify(body) });
-  }
-
-  async json(path: string): Promise<unknown> {
-    const answer = await this.ask(path);
-    assert.equal(answer.status, 200, path);
-    return answer.json();
-  }
-}
 
 describe('collectors on PostgreSQL', { skip: NO_POSTGRES }, () => {
   const bench = new Bench();
@@ -183,7 +149,7 @@ describe('collectors on PostgreSQL', { skip: NO_POSTGRES }, () => {
     const second = await bench.collector({ store });
     const admin = await Person.signIn(first);
     const make = async (body: Record<string, unknown>) => {
-      const answer = await admin.ask('/tokens', 'POST', body);
+      const answer = await admin.ask('/tokens', { method: 'POST', json: body });
       assert.equal(answer.status, 201);
       return (await answer.json()) as { secret: string; token: { id: string } };
     };
@@ -196,7 +162,7 @@ describe('collectors on PostgreSQL', { skip: NO_POSTGRES }, () => {
     }).hello();
     await peer.next('welcome');
     for (const { token } of [viewer, agent]) {
-      assert.equal((await admin.ask(`/tokens/${token.id}`, 'DELETE')).ok, true);
+      assert.equal((await admin.ask(`/tokens/${token.id}`, { method: 'DELETE' })).ok, true);
     }
     await eventually('the person is refused', async () => (await bob.ask('/overview')).status === 401);
     await eventually('the agent is cut off', () => peer.closed !== null);

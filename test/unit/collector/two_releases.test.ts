@@ -74,7 +74,7 @@ describe('two releases on one database', { skip: NO_POSTGRES }, () => {
     assert.match(
       stdout,
       new RegExp(
-        `^findings: version ${VERSION} to ${VERSION + 1} \\(counts calls by host\\)\\. Release \\S+ or later .*\nadmin: version \\d+, up to date\n$`,
+        `^findings: version ${VERSION} to ${VERSION + 1} \\(counts calls by host\\)\\. Release \\S+ or later .*\nadmin: version \\d+, up to date\nlive: version \\d+, up to date\n$`,
       ),
     );
     const newer = await laterCollector(store);
@@ -139,11 +139,11 @@ describe('two releases on one database', { skip: NO_POSTGRES }, () => {
     const changes = () => bench.logged.filter(({ msg }) => msg.startsWith('made the tables'));
     assert.deepEqual(
       changes().map((line) => line['schema']),
-      ['findings', 'admin'],
+      ['findings', 'admin', 'live'],
     );
     await (await bench.collector({ store })).stop();
-    assert.equal(changes().length, 2);
+    assert.equal(changes().length, 3);
     await (await bench.collector()).stop();
-    assert.equal(changes().length, 4);
+    assert.equal(changes().length, 5);
   });
 });

@@ -3,6 +3,7 @@
  * bounded.
  */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import type { LiveOthers } from '../../../collector/contract/live.ts';
 import type { ServedCall } from '../../../collector/contract/served_call.ts';
 import { apiUrl, Problem, request } from './client.ts';
 import { asProblem } from './resource.ts';
@@ -19,6 +20,8 @@ export interface LiveFeed {
   waiting: number;
   /** Calls that the collector did not send, because they arrived too fast. */
   leftOut: number;
+  /** Since when and why calls of other collectors may be missing; null while the feed has them. */
+  othersLost: { since: string; reason: string } | null;
   state: 'connecting' | 'open' | 'lost';
   problem: Problem | null;
   paused: boolean;
@@ -32,6 +35,7 @@ export function useLiveFeed(queryString: string): LiveFeed {
   const [calls, setCalls] = useState<ServedCall[]>([]);
   const [waiting, setWaiting] = useState(0);
   const [leftOut, setLeftOut] = useState(0);
+  const [othersLost, setOthersLost] = useState<LiveFeed['othersLost']>(null);
   const [state, setState] = useState<LiveFeed['state']>('connecting');
   const [problem, setProblem] = useState<Problem | null>(null);
   const [paused, setPausedState] = useState(false);
@@ -52,12 +56,23 @@ export function useLiveFeed(queryString: string): LiveFeed {
     setCalls([]);
     setWaiting(0);
     setLeftOut(0);
+    setOthersLost(null);
     setState('connecting');
     setProblem(null);
     const loadRecentCalls = () =>
       request<{ items: ServedCall[] }>(
         `/calls${queryString}${queryString === '' ? '?' : '&'}limit=${FIRST_ROWS}`,
       );
+    const showRecentCalls = () => {
+      loadRecentCalls().then(
+        ({ items }) => {
+          if (!closed) setCalls((shown) => mergeCalls(shown, items));
+        },
+        (error: unknown) => {
+          if (!closed) setProblem(asProblem(error));
+        },
+      );
+    };
     const source = new EventSource(apiUrl(`/live${queryString}`));
     source.addEventListener('open', () => setState('open'));
     source.addEventListener('call', (event) => {
@@ -68,6 +83,18 @@ export function useLiveFeed(queryString: string): LiveFeed {
     source.addEventListener('left_out', (event) => {
       const { calls: more } = JSON.parse(event.data) as { calls: number };
       setLeftOut((count) => count + more);
+    });
+    source.addEventListener('others', (event) => {
+      const others = JSON.parse(event.data) as LiveOthers;
+      if (others.state === 'lost') {
+        const since = new Date().toISOString();
+        const reason = others.reason ?? '';
+        setOthersLost((before) => ({ since: before?.since ?? since, reason }));
+      } else if (others.state === 'joined') {
+        setOthersLost(null);
+        // The feed has none of the calls that the others stored until now.
+        showRecentCalls();
+      }
     });
     source.addEventListener('error', () => {
       if (closed) return;
@@ -89,14 +116,7 @@ export function useLiveFeed(queryString: string): LiveFeed {
       }
     });
     // The screen begins with the most recent calls instead of an empty table.
-    loadRecentCalls().then(
-      ({ items }) => {
-        if (!closed) setCalls((shown) => mergeCalls(shown, items));
-      },
-      (error: unknown) => {
-        if (!closed) setProblem(asProblem(error));
-      },
-    );
+    showRecentCalls();
     const timer = setInterval(() => {
       if (!pausedNow.current && pending.current.length > 0) showPending();
     }, RENDER_INTERVAL_MS);
@@ -116,6 +136,7 @@ export function useLiveFeed(queryString: string): LiveFeed {
     calls,
     waiting,
     leftOut,
+    othersLost,
     state,
     problem,
     paused,

@@ -7,6 +7,7 @@ import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { EmptyNotice, ErrorNotice } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
+import { PreciseTime } from '../time.tsx';
 import { query, useUrlState } from '../url_state.ts';
 import './live.css';
 
@@ -65,6 +66,12 @@ export function LiveScreen() {
           />
           <FieldFilters fields={FIELDS} params={params} onChange={setFieldFilters} />
         </div>
+        {feed.othersLost !== null && (
+          <p class="table-note" role="status">
+            Calls of other collectors are missing here since <PreciseTime at={feed.othersLost.since} />. They
+            are stored, and are loaded when the others are heard again. {feed.othersLost.reason}
+          </p>
+        )}
         {feed.leftOut > 0 && (
           <p class="table-note" role="status">
             {plural(feed.leftOut, 'call')} arrived too fast to be shown here. They are stored.

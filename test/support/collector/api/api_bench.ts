@@ -11,13 +11,13 @@ import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admi
 import { ALERTS_LEASE_MS, Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
-import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
 import type { ApiParts, FindingsStore, FreshAnswers } from '../../../../collector/api/parts.ts';
 import { HttpServer } from '../../../../collector/api/server.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { HostSelection, PageChoice } from '../../../../collector/insight/host_board.ts';
 import type { HostFilter } from '../../../../collector/insight/question.ts';
+import { LiveFeed } from '../../../../collector/live/live_feed.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { makeCall } from '../calls.ts';
 import { fakeEnforcement } from './enforcement.ts';
@@ -90,7 +90,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     publicUrl: null,
     log,
   });
-  const live = new LiveFeed(50);
+  const live = new LiveFeed({ heartbeatMs: 50 });
   const parts: ApiParts = {
     insight,
     enforcement: fakeEnforcement(asked),

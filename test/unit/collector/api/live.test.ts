@@ -1,6 +1,5 @@
 /** Tests the live feed over real HTTP: its events, calls that are left out, and the permission to watch. */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import {
   LiveFeed,
@@ -8,13 +7,11 @@ import {
   MAX_WATCHERS_OF_ADDRESS,
   MAX_WATCHERS_OF_PERSON,
   RESERVED_WATCHERS,
-} from '../../../../collector/api/live_feed.ts';
-import { type ServedCall, servedCall } from '../../../../collector/contract/served_call.ts';
-import type { StoredBatch } from '../../../../collector/store/store.ts';
+} from '../../../../collector/live/live_feed.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
-import type { Call } from '../../../../protocol/call.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
+import { batchOf, FeedReader } from '../../../support/collector/live.ts';
 import { eventually } from '../../../support/collector/stored.ts';
 
 let api: ApiBench;
@@ -23,94 +20,20 @@ before(async () => {
 });
 after(() => api.end());
 
-function batchOf(calls: Call[]): StoredBatch {
-  const bodies = calls.map((call) => {
-    const { process, container, k8s, systemd, host: _, ...rest } = call;
-    const { 'attribution.method': method, 'attribution.confidence': confidence, ...body } = rest;
-    const caller = {
-      process,
-      container,
-      k8s,
-      systemd,
-      'attribution.method': method,
-      'attribution.confidence': confidence,
-    };
-    return { caller, body };
-  });
-  return {
-    stream: randomUUID(),
-    seq: 1,
-    host: HOST,
-    callers: bodies.map(({ caller }) => caller),
-    records: bodies.map(({ body }, caller) => ({ kind: 'call', caller, call: body })),
-  };
-}
-
-class Watcher {
-  readonly calls: ServedCall[] = [];
-  readonly comments: string[] = [];
-  leftOut = 0;
-  ended = false;
-  readonly #abort = new AbortController();
-  status = 0;
-
-  async open(
-    query = '',
-    as: 'viewer' | 'admin' = 'viewer',
-    headers: Record<string, string> = {},
-  ): Promise<this> {
-    const response = await api.ask(`/api/v1/live${query}`, { as, headers, signal: this.#abort.signal });
-    this.status = response.status;
-    assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8');
-    void this.#read(response.body!);
-    await eventually('connected', () => this.comments.includes('connected'));
-    return this;
-  }
-
-  async #read(body: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    let text = '';
-    try {
-      for await (const chunk of body) {
-        text += decoder.decode(chunk, { stream: true });
-        const events = text.split('\n\n');
-        text = events.pop()!;
-        for (const event of events) this.#on(event);
-      }
-    } catch (error) {
-      if (!this.#abort.signal.aborted) throw error;
-    }
-    this.ended = true;
-  }
-
-  #on(event: string): void {
-    let name = 'message';
-    let data = '';
-    for (const line of event.split('\n')) {
-      if (line.startsWith(':')) this.comments.push(line.slice(1).trim());
-      else if (line.startsWith('event: ')) name = line.slice(7);
-      else if (line.startsWith('data: ')) data = line.slice(6);
-    }
-    if (name === 'call') this.calls.push(servedCall.strict().parse(JSON.parse(data)));
-    if (name === 'left_out') this.leftOut += (JSON.parse(data) as { calls: number }).calls;
-  }
-
-  close(): void {
-    this.#abort.abort();
-  }
-}
+const watch = (query = '', as: 'viewer' | 'admin' = 'viewer') =>
+  FeedReader.open((signal) => api.ask(`/api/v1/live${query}`, { as, signal }));
 
 const CONNECTION = { person: 'somebody', address: '192.0.2.1', mayStay: async () => true, cut: () => {} };
 const watchers = () => api.parts.live.counters()['watchers']!;
 
 test('stored calls are sent with their offender to watchers whose filter matches', async () => {
-  const all = await new Watcher().open();
-  const credentials = await new Watcher().open('?category=credentials&version=1&path=APP');
-  const elsewhere = await new Watcher().open('?host=i-other');
+  const all = await watch();
+  const credentials = await watch('?category=credentials&version=1&path=APP');
+  const elsewhere = await watch('?host=i-other');
   const call = makeCall({ 'imds.category': 'credentials', 'url.path': '/x/app', 'imds.version': 1 });
   const other = makeCall({ 'imds.category': 'metadata', 'url.path': '/latest/meta-data/' });
   const offender = BUILT_IN_RULES.workloadIdOfCall(call);
-  const theirs = await new Watcher().open(`?offender=${offender}`);
+  const theirs = await watch(`?offender=${offender}`);
   api.parts.live.publish([batchOf([call, other])]);
   await eventually('both', () => all.calls.length === 2);
   await eventually('one', () => credentials.calls.length === 1);
@@ -123,7 +46,7 @@ test('stored calls are sent with their offender to watchers whose filter matches
 });
 
 test('the rate is bounded, and the watcher gets the number of calls that were left out', async () => {
-  const watcher = await new Watcher().open();
+  const watcher = await watch();
   api.parts.live.publish([batchOf(Array.from({ length: 3000 }, () => makeCall()))]);
   await eventually('all accounted for', () => watcher.calls.length + watcher.leftOut === 3000);
   assert.ok(watcher.calls.length >= 500 && watcher.leftOut >= 1000);
@@ -134,7 +57,7 @@ test('the rate is bounded, and the watcher gets the number of calls that were le
 test('a watcher that does not read has a bounded queue, and loses the rest', async (t) => {
   let nowMs = performance.now();
   t.mock.method(performance, 'now', () => nowMs);
-  const feed = new LiveFeed(10_000);
+  const feed = new LiveFeed({ heartbeatMs: 10_000 });
   const stream = feed.watch(
     { hosts: null, offenders: null, version: null, categories: null, outcomes: null, path: null },
     CONNECTION,
