@@ -70,7 +70,8 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
       chosen.map(async (destination) => {
         const result = await destinations.sendTest(destination.id, null);
         await audit('alert_destination.test', destination.id, result.ok ? 'arrived' : 'failed');
-        return { id: destination.id, name: destination.name, target: destination.target, ...result };
+        const { id, name, target } = destination;
+        return { id, name, target, ok: result.ok, error: result.ok ? undefined : result.error };
       }),
     );
   });
@@ -78,7 +79,7 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
     process.stdout.write(`${visibleJson(results, 2)}\n`);
   } else {
     for (const result of results) {
-      const outcome = result.ok ? 'arrived' : `did not arrive: ${result.error}`;
+      const outcome = result.error === undefined ? 'arrived' : `did not arrive: ${result.error}`;
       process.stdout.write(visibleText(`${result.name} (${result.target}): ${outcome}`).concat('\n'));
     }
   }

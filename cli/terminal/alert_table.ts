@@ -31,6 +31,10 @@ export function destinationTable(destinations: readonly Destination[]): string {
     lines.push(line(cells));
     const error = destinations[index]!.last_error;
     if (error !== null) lines.push(`    last error: ${visibleText(error)}`);
+    const { given_up: count, last_given_up: at, given_up_reason: reason } = destinations[index]!;
+    if (count === 0 || at === null) continue;
+    const when = at.slice(0, 16).replace('T', ' ');
+    lines.push(visibleText(`    given up: ${count}, last at ${when}: ${reason ?? ''}`));
   }
   return `${lines.join('\n')}\n`;
 }

@@ -25,6 +25,10 @@ export interface DestinationRow {
   lastDeliveredUs: number | null;
   lastError: string | null;
   waiting: number;
+  /** Alerts that were given up so far; when and why that happened last. */
+  givenUp: number;
+  givenUpUs: number | null;
+  givenUpReason: string | null;
 }
 
 export interface DeliveryRow {
@@ -49,7 +53,10 @@ export class AlertRows {
   }
 
   async addDestination(
-    row: Omit<DestinationRow, 'lastDeliveredUs' | 'lastError' | 'waiting'>,
+    row: Pick<
+      DestinationRow,
+      'id' | 'name' | 'enabled' | 'rules' | 'digest' | 'sendResolved' | 'config' | 'createdUs'
+    >,
   ): Promise<void> {
     const { id, name, enabled, rules, digest, sendResolved, config, createdUs } = row;
     await this.#sql.run(
@@ -66,7 +73,10 @@ export class AlertRows {
     );
   }
 
-  async changeDestination(row: Omit<DestinationRow, 'createdUs'>): Promise<void> {
+  /** Changes a destination. What waits for it is due at once, because it may be accepted now. */
+  async changeDestination(
+    row: Pick<DestinationRow, 'id' | 'name' | 'enabled' | 'rules' | 'digest' | 'sendResolved' | 'config'>,
+  ): Promise<void> {
     const { id, name, enabled, rules, digest, sendResolved, config } = row;
     await this.#sql.run(
       `UPDATE alert_destinations
@@ -79,6 +89,7 @@ export class AlertRows {
       Number(sendResolved),
       id,
     );
+    await this.#sql.run('UPDATE alert_deliveries SET next_us = queued_us WHERE destination = $1', id);
   }
 
   /** Deletes a destination with the deliveries that wait for it. Returns false where there is none. */
@@ -114,7 +125,7 @@ export class AlertRows {
       const destinations = (await new AlertRows(sql).destinations()).filter(({ enabled }) => enabled);
       const last = await insertAlerts(sql, alerts);
       for (const destination of destinations) await queue(sql, destination, last, nowUs);
-      return { overflowed: await pushOut(sql, destinations) };
+      return { overflowed: await pushOut(sql, destinations, nowUs) };
     });
   }
 
@@ -174,7 +185,15 @@ export class AlertRows {
     );
   }
 
-  /** Deletes a delivery that was made or given up. */
+  /** Deletes a delivery that is given up, and counts it. */
+  giveUp(destination: string, number: number, reason: string, us: number): Promise<void> {
+    return this.#sql.transaction('alerts', async (sql) => {
+      await new AlertRows(sql).unqueue(destination, number);
+      await countGivenUp(sql, destination, 1, reason, us);
+    });
+  }
+
+  /** Deletes a delivery that was made. */
   async unqueue(destination: string, number: number): Promise<void> {
     const text = 'DELETE FROM alert_deliveries WHERE destination = $1 AND alert = $2';
     await this.#sql.run(text, destination, number);
@@ -205,15 +224,39 @@ function notFor(digest: boolean): Audience {
   return digest ? 'each' : 'digest';
 }
 
-async function pushOut(sql: AdminSql, destinations: readonly DestinationRow[]): Promise<number> {
+async function countGivenUp(
+  sql: AdminSql,
+  destination: string,
+  count: number,
+  reason: string,
+  us: number,
+): Promise<void> {
+  await sql.run(
+    `UPDATE alert_destinations SET given_up = given_up + $1, given_up_us = $2, given_up_reason = $3 WHERE id = $4`,
+    count,
+    us,
+    reason,
+    destination,
+  );
+}
+
+async function pushOut(
+  sql: AdminSql,
+  destinations: readonly DestinationRow[],
+  nowUs: number,
+): Promise<number> {
   let overflowed = 0;
   for (const { id } of destinations) {
-    overflowed += await sql.run(
+    const deleted = await sql.run(
       `DELETE FROM alert_deliveries WHERE destination = $1 AND alert <= (
          SELECT alert FROM alert_deliveries WHERE destination = $1
          ORDER BY alert DESC LIMIT 1 OFFSET ${MAX_WAITING_PER_DESTINATION})`,
       id,
     );
+    if (deleted === 0) continue;
+    overflowed += deleted;
+    const reason = `more than ${MAX_WAITING_PER_DESTINATION} alerts waited, and the oldest were dropped`;
+    await countGivenUp(sql, id, deleted, reason, nowUs);
   }
   return overflowed;
 }
@@ -231,5 +274,8 @@ function destinationOf(row: SqlRow): DestinationRow {
     lastDeliveredUs: row['last_delivered_us'] === null ? null : Number(row['last_delivered_us']),
     lastError: row['last_error'] as string | null,
     waiting: Number(row['waiting']),
+    givenUp: Number(row['given_up']),
+    givenUpUs: row['given_up_us'] === null ? null : Number(row['given_up_us']),
+    givenUpReason: row['given_up_reason'] as string | null,
   };
 }

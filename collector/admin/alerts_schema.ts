@@ -69,3 +69,10 @@ export const STRUCTURED_ALERTS_STEP = `
   ALTER TABLE alert_destinations ADD COLUMN send_resolved INTEGER NOT NULL DEFAULT 1;
   UPDATE alert_destinations SET digest = 1 WHERE json_extract(config, '$.kind') IN ('slack', 'email');
 `;
+
+/** Schema step: alerts that were given up, by destination. */
+export const GIVEN_UP_STEP = `
+  ALTER TABLE alert_destinations ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE alert_destinations ADD COLUMN given_up_us INTEGER;
+  ALTER TABLE alert_destinations ADD COLUMN given_up_reason TEXT;
+`;

@@ -6,13 +6,27 @@
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { DeliveryRow, DestinationRow } from '../admin/alerts.ts';
+import type { Failure } from './failure.ts';
+import { byNameService } from './guarded_connect.ts';
+import { HttpConnections } from './http/connections.ts';
 import { type SendOptions, send } from './send.ts';
 
 const FIRST_RETRY_US = 10_000_000;
 const MAX_RETRY_US = 3600_000_000;
 /** An alert that could not be delivered for this long is dropped. */
 export const GIVE_UP_AFTER_US = 24 * 3600_000_000;
+/** A destination that is blocked is tried again after this time, unless somebody changes it before. */
+const BLOCKED_RETRY_US = 3600_000_000;
 const BATCH = 20;
+
+/** Connections of a destination, and the time before which it is left alone. They are kept between rounds. */
+interface Link {
+  /** The configuration that it was made for. */
+  config: string;
+  connections: HttpConnections;
+  /** Nothing is sent before this time. */
+  holdUntilUs: number;
+}
 
 export class Deliveries {
   readonly #rows: AdminStore['alerts'];
@@ -27,7 +41,15 @@ export class Deliveries {
    * them again.
    */
   readonly #unstored = new Set<string>();
-  readonly #counters = { delivered: 0, attempts_failed: 0, given_up: 0, delivery_notes_failed: 0 };
+  readonly #links = new Map<string, Link>();
+  readonly #counters = {
+    delivered: 0,
+    attempts_failed: 0,
+    given_up: 0,
+    given_up_refused: 0,
+    given_up_expired: 0,
+    delivery_notes_failed: 0,
+  };
 
   /** `mayDeliver` returns false while another collector delivers. */
   constructor(
@@ -54,7 +76,9 @@ export class Deliveries {
    */
   async sendDue(): Promise<void> {
     if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
-    for (const destination of await this.#rows.destinations()) {
+    const destinations = await this.#rows.destinations();
+    this.#forgetAllBut(destinations);
+    for (const destination of destinations) {
       if (!destination.enabled || destination.waiting === 0 || this.#running.has(destination.id)) continue;
       const round = this.#sendTo(destination)
         .catch((error: Error) => {
@@ -74,6 +98,8 @@ export class Deliveries {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#running.values());
+    for (const { connections } of this.#links.values()) connections.close();
+    this.#links.clear();
   }
 
   /**
@@ -81,25 +107,27 @@ export class Deliveries {
    * round.
    */
   async #sendTo(destination: DestinationRow): Promise<void> {
+    const link = this.#linkOf(destination);
     for (;;) {
+      if (this.#nowUs() < link.holdUntilUs) return;
       const due = await this.#rows.due(destination.id, this.#nowUs(), BATCH);
       if (due.length === 0) return;
       for (const delivery of due) {
         if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
-        if (!(await this.#sendOne(destination, delivery))) return;
+        if (!(await this.#sendOne(destination, delivery, link))) return;
       }
     }
   }
 
-  async #sendOne({ id, name, config }: DestinationRow, delivery: DeliveryRow): Promise<boolean> {
+  /** Returns true where the next alert may be sent. */
+  async #sendOne({ id, name, config }: DestinationRow, delivery: DeliveryRow, link: Link): Promise<boolean> {
     const key = `${id} ${delivery.number}`;
     if (!this.#unstored.has(key)) {
       const { signal } = this.#stopping;
-      const result = await send(config, delivery.alert, { ...this.#sending, signal });
-      if (!result.ok) {
-        if (!signal.aborted) await this.#failed(id, name, delivery, result.error);
-        return false;
-      }
+      const { connections } = link;
+      const options = { now: this.#now, ...this.#sending, signal, connections };
+      const result = await send(config, delivery.alert, options);
+      if (!result.ok) return !signal.aborted && (await this.#failed(id, name, delivery, result, link));
       this.#counters.delivered++;
       this.#unstored.add(key);
     }
@@ -109,30 +137,58 @@ export class Deliveries {
     return true;
   }
 
+  /** Returns true where only this alert was refused, so that the next one may be sent. */
   async #failed(
     id: string,
     name: string,
     { number, alert, attempts, queuedUs }: DeliveryRow,
-    error: string,
-  ): Promise<void> {
+    { error, next, retryAfterMs }: Failure,
+    link: Link,
+  ): Promise<boolean> {
     this.#counters.attempts_failed++;
     const nowUs = this.#nowUs();
-    if (nowUs - queuedUs >= GIVE_UP_AFTER_US) {
-      await this.#rows.unqueue(id, number);
+    const isExpired = nowUs - queuedUs >= GIVE_UP_AFTER_US;
+    if (next === 'refused' || isExpired) {
+      const why = next === 'refused' ? 'it was refused' : 'it could not be delivered for 24 h';
+      await this.#rows.giveUp(id, number, `${why}: ${error}`, nowUs);
       await this.#rows.noteError(id, `gave up an alert of ${alert.time}: ${error}`);
       this.#counters.given_up++;
-      this.#log.error(
-        { destination: name, alert: alert.id, error },
-        'an alert was dropped: it could not be delivered for 24 h',
-      );
-      return;
+      this.#counters[next === 'refused' ? 'given_up_refused' : 'given_up_expired']++;
+      this.#log.error({ destination: name, alert: alert.id, error }, `an alert was given up: ${why}`);
+      return next === 'refused';
     }
-    await this.#rows.postpone(id, number, attempts + 1, nowUs + retryAfterUs(attempts));
+    const waitUs = next === 'blocked' ? BLOCKED_RETRY_US : retryAfterUs(attempts);
+    const heldUs = Math.min((retryAfterMs ?? 0) * 1000, GIVE_UP_AFTER_US);
+    if (next === 'blocked') link.holdUntilUs = nowUs + waitUs;
+    else if (heldUs > 0) link.holdUntilUs = nowUs + heldUs;
+    await this.#rows.postpone(id, number, attempts + 1, nowUs + Math.max(waitUs, heldUs));
     await this.#rows.noteError(id, error);
     this.#log.warn(
       { destination: name, alert: alert.id, attempts: attempts + 1, error },
       'an alert could not be delivered and will be sent again',
     );
+    return false;
+  }
+
+  /** A changed configuration gets connections of its own, and is tried at once. */
+  #linkOf({ id, config }: DestinationRow): Link {
+    const text = JSON.stringify(config);
+    const known = this.#links.get(id);
+    if (known?.config === text) return known;
+    known?.connections.close();
+    const connections = new HttpConnections(this.#sending.resolve ?? byNameService);
+    const link = { config: text, connections, holdUntilUs: 0 };
+    this.#links.set(id, link);
+    return link;
+  }
+
+  #forgetAllBut(destinations: readonly DestinationRow[]): void {
+    const ids = new Set(destinations.map(({ id }) => id));
+    for (const [id, { connections }] of this.#links) {
+      if (ids.has(id) || this.#running.has(id)) continue;
+      connections.close();
+      this.#links.delete(id);
+    }
   }
 
   #nowUs(): number {

@@ -96,7 +96,10 @@ export class Destinations {
   /** Sends a test alert now, also to a destination that is switched off. Rejects if the database fails. */
   async sendTest(id: string, link: string | null): Promise<SendResult> {
     const row = await rowOf(this.#rows, id);
-    if (row === undefined) return { ok: false, error: 'there is no alert destination with this id' };
+    if (row === undefined) {
+      const error = 'there is no alert destination with this id';
+      return { ok: false, error, next: 'refused', retryAfterMs: null };
+    }
     const nowUs = this.#now() * 1000;
     const test = randomUUID();
     const alert: Alert = {
@@ -146,6 +149,9 @@ function withoutSecrets(row: DestinationRow): Destination {
     last_delivered: row.lastDeliveredUs === null ? null : toTimestamp(row.lastDeliveredUs),
     last_error: row.lastError,
     waiting: row.waiting,
+    given_up: row.givenUp,
+    last_given_up: row.givenUpUs === null ? null : toTimestamp(row.givenUpUs),
+    given_up_reason: row.givenUpReason,
   };
 }
 

@@ -16,9 +16,27 @@ export type Resolve = (host: string) => Promise<Address[]>;
 
 export const byNameService: Resolve = (host) => resolveName(host, { all: true });
 
+/**
+ * The way on after a failed delivery. `again`: the same may succeed a little later. `blocked`: nothing succeeds until
+ * somebody changes the destination or the receiver. `refused`: the receiver will never take this, so it is given up.
+ */
+export type Next = 'again' | 'blocked' | 'refused';
+
 /** An error whose message holds no secret. */
 export class DeliveryError extends Error {
   override name = 'DeliveryError';
+  readonly next: Next;
+  /** Time that the receiver wants to be left alone, in milliseconds; null where it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(
+    message: string,
+    { next = 'again', retryAfterMs = null }: { next?: Next; retryAfterMs?: number | null } = {},
+  ) {
+    super(message);
+    this.next = next;
+    this.retryAfterMs = retryAfterMs;
+  }
 }
 
 /**
@@ -34,6 +52,7 @@ export async function allowedAddresses(host: string, resolve: Resolve): Promise<
     if (isRefused(address)) {
       throw new DeliveryError(
         `${bare === address ? bare : `${bare} is ${address}, which`} is a link-local address or the address of a cloud's metadata service: alerts are never sent there`,
+        { next: 'blocked' },
       );
     }
   }

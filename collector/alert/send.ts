@@ -6,7 +6,9 @@ import { sendEmail } from './channels/email.ts';
 import { sendSlack } from './channels/slack.ts';
 import { sendSyslog } from './channels/syslog.ts';
 import { sendWebhook } from './channels/webhook.ts';
+import { type Failure, failureOf } from './failure.ts';
 import { byNameService, type Resolve } from './guarded_connect.ts';
+import { HttpConnections } from './http/connections.ts';
 
 const MAX_ERROR_CHARACTERS = 300;
 /** Shorter parts of a configuration occur in too many ordinary words to be masked. */
@@ -15,10 +17,14 @@ const MIN_SECRET_CHARACTERS = 4;
 export interface SendOptions {
   resolve?: Resolve;
   timeoutMs?: number;
+  /** Connections that are kept between attempts. Without them the attempt has its own. */
+  connections?: HttpConnections;
+  /** Milliseconds since 1970. */
+  now?: () => number;
   /** Ends the attempt early when the collector stops. */
   signal?: AbortSignal;
 }
-export type SendResult = { ok: true } | { ok: false; error: string };
+export type SendResult = { ok: true } | ({ ok: false } & Failure);
 
 /**
  * Never rejects. `error` holds no secret of the configuration, because logs, the API and the page show it.
@@ -26,17 +32,23 @@ export type SendResult = { ok: true } | { ok: false; error: string };
 export async function send(
   config: DestinationConfig,
   alert: Alert,
-  { resolve = byNameService, timeoutMs = SEND_TIMEOUT_MS, signal: stop }: SendOptions = {},
+  options: SendOptions = {},
 ): Promise<SendResult> {
+  const { resolve = byNameService, timeoutMs = SEND_TIMEOUT_MS, signal: stop, now = Date.now } = options;
+  const connections = options.connections ?? new HttpConnections(resolve);
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = stop === undefined ? timeout : AbortSignal.any([timeout, stop]);
   try {
-    await sendByChannel(config, alert, { resolve, signal });
+    await sendByChannel(config, alert, { resolve, connections, now, signal });
     return { ok: true };
   } catch (error) {
-    if (timeout.aborted) return { ok: false, error: `no answer within ${timeoutMs / 1000} s` };
-    if (stop?.aborted) return { ok: false, error: 'the collector stopped before the alert was delivered' };
-    return { ok: false, error: withoutSecrets(describe(error), config) };
+    const again = { ok: false, next: 'again', retryAfterMs: null } as const;
+    if (timeout.aborted) return { ...again, error: `no answer within ${timeoutMs / 1000} s` };
+    if (stop?.aborted) return { ...again, error: 'the collector stopped before the alert was delivered' };
+    const failure = failureOf(error);
+    return { ok: false, ...failure, error: withoutSecrets(failure.error, config) };
+  } finally {
+    if (options.connections === undefined) connections.close();
   }
 }
 
@@ -66,12 +78,6 @@ export function targetOf(config: DestinationConfig): string {
     case 'email':
       return `${config.to.join(', ')} by ${config.host}:${config.port}`;
   }
-}
-
-function describe(error: unknown): string {
-  // Several addresses were tried. The first failure says as much as all of them.
-  const cause = error instanceof AggregateError ? error.errors[0] : error;
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 function withoutSecrets(text: string, config: DestinationConfig): string {

@@ -78,6 +78,10 @@ export const destination = z.object({
   last_delivered: time.nullable(),
   last_error: z.string().nullable(),
   waiting: z.int(),
+  /** Alerts that were given up: refused by the receiver, not delivered within a day, or too many that waited. */
+  given_up: z.int(),
+  last_given_up: time.nullable(),
+  given_up_reason: z.string().nullable(),
 });
 
 export type DestinationConfig = z.infer<typeof destinationConfig>;

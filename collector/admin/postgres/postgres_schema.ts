@@ -200,10 +200,17 @@ const STRUCTURED_ALERTS = `
   UPDATE alert_destinations SET digest = 1 WHERE config::jsonb ->> 'kind' IN ('slack', 'email');
 `;
 
+const GIVEN_UP = `
+  ALTER TABLE alert_destinations ADD COLUMN given_up bigint NOT NULL DEFAULT 0;
+  ALTER TABLE alert_destinations ADD COLUMN given_up_us bigint;
+  ALTER TABLE alert_destinations ADD COLUMN given_up_reason text COLLATE "C";
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
   steps: [
     { release: '0.1.0', summary: 'makes the tables', apply: TABLES },
     { release: '0.1.0', summary: 'adds what alerts are about, and which are open', apply: STRUCTURED_ALERTS },
+    { release: '0.1.0', summary: 'adds how many alerts were given up', apply: GIVEN_UP },
   ],
 };

@@ -113,7 +113,7 @@ function Destinations() {
 }
 
 function Delivery({
-  destination: { enabled, last_delivered, last_error, waiting },
+  destination: { enabled, last_delivered, last_error, waiting, given_up, last_given_up, given_up_reason },
 }: {
   destination: Destination;
 }) {
@@ -124,6 +124,13 @@ function Delivery({
         {waiting > 0 && <Tag tone="medium">{`${count(waiting)} waiting`}</Tag>}
       </span>
       {last_error && <span class="error-line">{last_error}</span>}
+      {given_up > 0 && (
+        <span class="error-line">
+          {`${count(given_up)} given up, last `}
+          <RelativeTime at={last_given_up} />
+          {`: ${given_up_reason ?? ''}`}
+        </span>
+      )}
     </span>
   );
 }

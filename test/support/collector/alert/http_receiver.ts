@@ -26,6 +26,9 @@ export async function httpReceiver(answer: (response: ServerResponse, number: nu
     received,
     port,
     url: `http://127.0.0.1:${port}/hook/T0PSECRETPATH?key=T0PSECRETKEY`,
+    closeConnections() {
+      server.closeAllConnections();
+    },
     async close() {
       server.closeAllConnections();
       server.close();

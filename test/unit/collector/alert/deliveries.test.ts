@@ -99,9 +99,82 @@ test('an alert that a receiver refuses delays none behind it', async () => {
   bench.offenders = [offenderOf(1), offenderOf(2), offenderOf(3)];
   await bench.alerts.evaluate();
   await bench.alerts.sendDue();
+  const { delivered, given_up, given_up_refused, attempts_failed } = bench.alerts.counters();
+  assert.deepEqual([delivered, given_up, given_up_refused, attempts_failed], [2, 1, 1, 1]);
+  const [shown] = await bench.alerts.destinations();
+  assert.deepEqual(
+    [shown!.waiting, shown!.given_up, shown!.given_up_reason],
+    [0, 1, 'it was refused: the receiver answered HTTP 400'],
+  );
+  assert.equal(shown!.last_given_up, new Date(bench.nowMs).toISOString().replace('Z', '000Z'));
+  assert.match(bench.logged.join(''), /an alert was given up: it was refused/);
+  assert.equal(choosy.received.length, 3, 'what was refused is not sent again');
+});
+
+test('a receiver that asks for time is left alone for that time, with everything that waits for it', async () => {
+  for (const header of ['90', 'Sun, 22 Nov 2026 12:01:30 GMT']) {
+    const bench = benchOf();
+    const busy = await receiver((response, number) =>
+      status(number === 1 ? 429 : 200, { 'retry-after': header })(response),
+    );
+    await bench.alerts.addDestination(webhook('busy', busy.url), 'joe');
+    await bench.alerts.evaluate();
+    bench.offenders = [offenderOf(1), offenderOf(2)];
+    await bench.alerts.evaluate();
+    for (let second = 0; second < 90; second += 10) {
+      await bench.alerts.sendDue();
+      bench.pass(10);
+      assert.equal(busy.received.length, 1, `after ${second} s`);
+    }
+    await bench.alerts.sendDue();
+    assert.equal(bench.alerts.counters()['delivered'], 2);
+  }
+});
+
+test('a destination that needs a person is tried hourly, and at once when it was changed', async () => {
+  const bench = benchOf();
+  const strict = await receiver((response) => {
+    const isRight = strict.received.at(-1)!.path.endsWith('right');
+    status(isRight ? 200 : 401)(response);
+  });
+  const { id } = await bench.alerts.addDestination(webhook('strict', strict.url), 'joe');
+  await bench.alerts.evaluate();
+  bench.offenders = [offenderOf(1), offenderOf(2)];
+  await bench.alerts.evaluate();
+  for (let minute = 0; minute < 60; minute += 5) {
+    await bench.alerts.sendDue();
+    bench.pass(300);
+  }
+  assert.equal(strict.received.length, 1);
+  await bench.alerts.sendDue();
+  assert.equal(strict.received.length, 2);
+  assert.equal((await bench.alerts.destinations())[0]!.last_error, 'the receiver answered HTTP 401');
+  const { config } = webhook('strict', `${strict.url}/right`);
+  await bench.alerts.changeDestination(id, { config }, 'joe');
   await bench.alerts.sendDue();
   assert.equal(bench.alerts.counters()['delivered'], 2);
-  assert.equal((await bench.alerts.destinations())[0]!.waiting, 1);
+});
+
+test('a connection is kept between alerts, and one that the receiver closed meanwhile loses nothing', async () => {
+  const bench = benchOf();
+  const sockets = new Set<unknown>();
+  const well = await receiver((response) => {
+    sockets.add(response.socket);
+    status(200)(response);
+  });
+  await bench.alerts.addDestination(webhook('well', well.url), 'joe');
+  await bench.alerts.evaluate();
+  for (let round = 1; round <= 5; round++) {
+    bench.offenders = Array.from({ length: 2 * round }, (_, index) => offenderOf(index));
+    await bench.alerts.evaluate();
+    await bench.alerts.sendDue();
+  }
+  assert.deepEqual([well.received.length, sockets.size], [10, 1]);
+  well.closeConnections();
+  bench.offenders = [...bench.offenders, offenderOf(99)];
+  await bench.alerts.evaluate();
+  await bench.alerts.sendDue();
+  assert.deepEqual([well.received.length, bench.alerts.counters()['attempts_failed']], [11, 0]);
 });
 
 test('after 24 hours an alert is dropped, counted and shown', async () => {
@@ -118,6 +191,7 @@ test('after 24 hours an alert is dropped, counted and shown', async () => {
   const [shown] = await bench.alerts.destinations();
   assert.equal(shown!.waiting, 0);
   assert.match(shown!.last_error!, /gave up an alert of 2026-11-22T12:00:00.*HTTP 503/);
+  assert.equal(shown!.given_up_reason, 'it could not be delivered for 24 h: the receiver answered HTTP 503');
   assert.equal(bench.alerts.counters()['given_up'], 1);
   assert.ok(down.received.length >= 24 && down.received.length < 40, String(down.received.length));
   assert.deepEqual(

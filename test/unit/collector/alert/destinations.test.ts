@@ -66,6 +66,8 @@ test('destinations are added, changed in part, tested and removed', async () => 
   assert.deepEqual(await bench.alerts.sendTest(added.id), {
     ok: false,
     error: 'there is no alert destination with this id',
+    next: 'refused',
+    retryAfterMs: null,
   });
   assert.deepEqual(
     (await bench.alerts.destinations()).map(({ name }) => name),

@@ -90,5 +90,10 @@ test('email: names of hosts and programs cannot add a header', async () => {
 test('email: a server that stops answering fails in time', async () => {
   const server = kept(await streamReceiver(null));
   const result = await sendTo({ ...EMAIL, port: server.port }, { timeoutMs: 200 });
-  assert.deepEqual(result, { ok: false, error: 'no answer within 0.2 s' });
+  assert.deepEqual(result, {
+    ok: false,
+    error: 'no answer within 0.2 s',
+    next: 'again',
+    retryAfterMs: null,
+  });
 });

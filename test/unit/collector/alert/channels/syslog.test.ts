@@ -57,7 +57,12 @@ test('syslog over TLS: a certificate for another name is refused', async () => {
 test('syslog over TLS: a server that does not speak TLS fails in time', async () => {
   const receiver = kept(await streamReceiver(null));
   const config = { kind: 'syslog', host: 'localhost', port: receiver.port, transport: 'tls' };
-  assert.deepEqual(await sendTo(config, { timeoutMs: 300 }), { ok: false, error: 'no answer within 0.3 s' });
+  assert.deepEqual(await sendTo(config, { timeoutMs: 300 }), {
+    ok: false,
+    error: 'no answer within 0.3 s',
+    next: 'again',
+    retryAfterMs: null,
+  });
 });
 
 test('syslog: every alert text is one valid message within the limit', () => {

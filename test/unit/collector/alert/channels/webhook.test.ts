@@ -44,7 +44,12 @@ test('webhook: a server that never answers fails in time, and one that never end
   const hanging = kept(await httpReceiver(() => undefined));
   const began = performance.now();
   const result = await sendTo({ kind: 'webhook', url: hanging.url }, { timeoutMs: 200 });
-  assert.deepEqual(result, { ok: false, error: 'no answer within 0.2 s' });
+  assert.deepEqual(result, {
+    ok: false,
+    error: 'no answer within 0.2 s',
+    next: 'again',
+    retryAfterMs: null,
+  });
   assert.ok(performance.now() - began < 30_000);
   const endless = kept(await httpReceiver((response) => void response.writeHead(200).write('…')));
   assert.deepEqual(await sendTo({ kind: 'webhook', url: endless.url }), { ok: true });
