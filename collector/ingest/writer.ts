@@ -118,23 +118,35 @@ export class Writer {
   }
 
   #needsSecond(): boolean {
-    return this.#lanes.size < 2 && this.#queues.freeRecords >= RECORDS_OF_SECOND;
+    return this.#lanes.size < 2 && this.#hasMany();
   }
 
-  /** `isFirst`: no other lane runs when it starts. The second one ends with its transaction. */
+  #hasMany(): boolean {
+    return this.#queues.freeRecords >= RECORDS_OF_SECOND;
+  }
+
+  /** `isFirst`: no other lane runs when it starts. The second one ends when few records wait. */
   async #run(isFirst: boolean): Promise<void> {
-    /** The transaction before wrote only a part of a waiting batch. */
-    let hasLeftover = false;
-    do {
-      // Batches that have arrived on other sockets join this transaction.
-      await new Promise((resolve) => setImmediate(resolve));
-      if (hasLeftover && this.#lanes.size === 1) await this.#waitForOtherHosts();
-      const transaction = this.#begin();
-      if (transaction === null) return;
+    let transaction = await this.#beginLater(false);
+    while (transaction !== null) {
       this.#startLane();
-      hasLeftover = transaction.parts.some(({ isPartial }) => isPartial);
-      await this.#complete(transaction);
-    } while (isFirst && this.#queues.size > 0);
+      const answer = await this.#complete(transaction);
+      const hasLeftover = transaction.parts.some(({ isPartial }) => isPartial);
+      // The answers to a thousand agents take longer than a small transaction. The store writes meanwhile.
+      transaction = !hasLeftover && this.#hasMany() ? this.#begin() : null;
+      answer();
+      if (transaction === null && isFirst && this.#queues.size > 0) {
+        transaction = await this.#beginLater(hasLeftover);
+      }
+    }
+  }
+
+  /** Begins the next transaction. `hasLeftover`: the one before wrote only a part of a waiting batch. */
+  async #beginLater(hasLeftover: boolean): Promise<Transaction | null> {
+    // Batches that have arrived on other sockets join this transaction.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (hasLeftover && this.#lanes.size === 1) await this.#waitForOtherHosts();
+    return this.#begin();
   }
 
   /**
@@ -152,22 +164,29 @@ export class Writer {
     return { parts, results, batches: this.#stored?.isListening() === true ? batches : null };
   }
 
-  async #complete({ parts, results: written, batches }: Transaction): Promise<void> {
-    let results: BatchResult[];
+  /** Waits for the end of a transaction. Resolves to a function that answers its batches. */
+  async #complete({ parts, results: written, batches }: Transaction): Promise<() => void> {
+    const answers: (() => void)[] = [];
     try {
-      results = await written.finally(() => this.#inFlight.delete(written));
+      const results = await written;
+      this.#count(parts, results);
+      parts.forEach((part, index) => {
+        const answer = this.#onWritten(part, results[index]!);
+        if (answer !== null) answers.push(answer);
+      });
+      if (batches !== null) answers.push(() => this.#notifyStored(batches, results));
     } catch (error) {
       this.#onFailure(error);
-      for (const { waiting } of parts) this.#finish(waiting, () => waiting.reject(error));
-      this.#queues.release(parts);
-      return;
+      for (const { waiting } of parts) {
+        this.#queues.remove(waiting);
+        answers.push(() => waiting.reject(error));
+      }
     }
-    this.#count(parts, results);
-    parts.forEach((part, index) => {
-      this.#onWritten(part, results[index]!);
-    });
+    this.#inFlight.delete(written);
     this.#queues.release(parts);
-    if (batches !== null) this.#notifyStored(batches, results);
+    return () => {
+      for (const answer of answers) answer();
+    };
   }
 
   /**
@@ -186,21 +205,17 @@ export class Writer {
     this.#onOtherHost = null;
   }
 
-  /** Resolves a batch when its last slice is durable, or when the store refuses it. */
-  #onWritten({ waiting, records, isPartial }: Part, result: BatchResult): void {
+  /**
+   * Notes the result of a slice. Returns a function that answers the batch where that was its last slice, or where the
+   * store has refused it; else null.
+   */
+  #onWritten({ waiting, records, isPartial }: Part, result: BatchResult): (() => void) | null {
     waiting.written += records;
     waiting.records += result.records;
     waiting.duplicates += result.duplicates;
-    if (isPartial && result.result === 'stored') return;
-    this.#finish(waiting, () =>
-      waiting.resolve({ ...result, records: waiting.records, duplicates: waiting.duplicates }),
-    );
-  }
-
-  /** Removes a batch from its queue and answers it. */
-  #finish(waiting: Waiting, answer: () => void): void {
+    if (isPartial && result.result === 'stored') return null;
     this.#queues.remove(waiting);
-    answer();
+    return () => waiting.resolve({ ...result, records: waiting.records, duplicates: waiting.duplicates });
   }
 
   /**
