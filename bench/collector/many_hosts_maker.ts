@@ -10,6 +10,7 @@ import { Random } from './random.ts';
 
 export const DAYS = 14;
 const HOSTS_IN_TRANSACTION = 200;
+const MAX_ATTEMPTS = 5;
 /** Each host has a roll-up every other day. With these, 100,000 hosts make 10 million calls. */
 const CALLS_PER_ROLLUP = 14;
 /** Every tenth host calls without a token: three workloads, so often each. */
@@ -101,11 +102,27 @@ export async function makeHosts(store: Store, hosts: number, nowUs: number): Pro
     const batches = Array.from({ length: Math.min(HOSTS_IN_TRANSACTION, hosts - from) }, (_, index) =>
       maker.batchOf(from + index),
     );
-    await store.write(batches);
+    await writeAll(store, batches);
     await Promise.all(
       batches.map(({ host }) => store.heartbeat(heartbeatOf(host.id, nowUs / 1000), Date.now() * 1000)),
     );
     if (from % 20_000 === 0) console.log(`${from} hosts made`);
   }
   return maker.calls;
+}
+
+/**
+ * Writes batches, again where the database refused them: on a busy machine it may end a transaction of this size. A batch
+ * that was stored is known then.
+ */
+async function writeAll(store: Store, batches: StoredBatch[]): Promise<void> {
+  for (let left = MAX_ATTEMPTS; ; left -= 1) {
+    try {
+      await store.write(batches);
+      return;
+    } catch (error) {
+      if (left <= 1) throw error;
+      console.log(`stored again: ${(error as Error).message}`);
+    }
+  }
 }
