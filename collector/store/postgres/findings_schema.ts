@@ -138,7 +138,7 @@ const TABLES = `
     day integer NOT NULL,
     host bigint NOT NULL,
     id uuid NOT NULL,
-    PRIMARY KEY (day, host, id)
+    PRIMARY KEY (host, id, day)
   ) PARTITION BY RANGE (day);
   CREATE TABLE record_ids_other PARTITION OF record_ids DEFAULT;
 
