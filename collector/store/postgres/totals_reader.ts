@@ -46,7 +46,7 @@ export interface SumRow {
 }
 export type SumColumn = 'identity' | 'host' | 'kind';
 
-export interface SumQuestion {
+interface SumQuestion {
   scope: ChosenScope;
   classes: number[];
   by: readonly SumColumn[];
@@ -309,7 +309,7 @@ export class TotalsReader {
 }
 
 /** Returns a statement that sums rows, grouped and ordered by the columns `by`; null where there can be none. */
-export function sumSql(question: SumQuestion, parameters: SqlParameters): string | null {
+function sumSql(question: SumQuestion, parameters: SqlParameters): string | null {
   const { by, scope } = question;
   const perHost = by.includes('host') || scope.hosts !== null;
   const from = union(question, spansOf(scope.window), perHost, parameters, (unit) => {

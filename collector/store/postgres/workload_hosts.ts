@@ -1,12 +1,12 @@
 /** Adds up the hosts of each workload in the database. */
-import { HOUR_US } from '../../contract/window.ts';
+import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import { tagValue } from '../host_filter.ts';
 import { KIND_CLASS } from '../sqlite/total_rows.ts';
 import type { IdentityHost, WorkloadHosts, WorkloadHostsOptions } from '../store.ts';
 import type { Session } from './database_pool.ts';
 import type { HostChoices } from './host_choice.ts';
-import { all, bounded, hostCondition, identityCondition, SqlParameters } from './question.ts';
-import { type ChosenScope, sumSql } from './totals_reader.ts';
+import { all, bounded, hostCondition, identityCondition, SqlParameters, spansOf } from './question.ts';
+import type { ChosenScope } from './totals_reader.ts';
 
 interface LatestRow extends IdentityHost {
   hosts: number;
@@ -86,6 +86,33 @@ function workloadNames(
     )`;
 }
 
+/**
+ * Returns a SELECT of the IMDSv1 sums of one host and some workloads; null where the window has no hour. `column` and the
+ * SQL of `host` and `identities`, an array, are those of the statement around it.
+ */
+function sumsOfHost(
+  parameters: SqlParameters,
+  { window, identities: selected }: ChosenScope,
+  column: string,
+  host: string,
+  identities: string,
+): string | null {
+  const spans = spansOf(window).map(
+    ({ unit, from, to }) =>
+      `SELECT ${column} FROM ${unit === 'hour' ? 'hourly' : 'daily'} s WHERE ${all(
+        `s.host = ${host} AND s.class = ${KIND_CLASS.v1}`,
+        `s.${unit} >= ${parameters.add(from)} AND s.${unit} < ${parameters.add(to)}`,
+        `s.identity = ANY (${identities})`,
+        identityCondition(parameters, 's.identity', selected),
+      )}`,
+  );
+  return spans.length === 0 ? null : spans.join(' UNION ALL ');
+}
+
+/**
+ * The calls of a host are summed only where it is listed: a fleet has hundred times as many pairs of a workload and a
+ * host.
+ */
 function readLatest(
   session: Session,
   scope: ChosenScope,
@@ -94,25 +121,27 @@ function readLatest(
 ): Promise<LatestRow[]> {
   const parameters = new SqlParameters();
   const rows = workloadRows(parameters, scope, joined);
-  const sums = sumSql({ scope, classes: [KIND_CLASS.v1], by: ['identity', 'host'] }, parameters);
-  const calls =
-    sums === null
-      ? 'SELECT NULL::text AS workload, NULL::bigint AS host, 0::bigint AS calls WHERE FALSE'
-      : `SELECT n.workload, s.host, sum(s.count)::bigint AS calls FROM (${sums}) s JOIN names n ON n.id = s.identity
-         GROUP BY n.workload, s.host`;
+  const wanted = parameters.add(Math.max(1, latest));
+  const sums = sumsOfHost(parameters, scope, 's.count', 'o.host', 'm.identities');
+  const calls = sums === null ? '0::bigint' : `(SELECT coalesce(sum(c.count), 0)::bigint FROM (${sums}) c)`;
   return session.query<LatestRow>(
-    `WITH ${rows}, calls_v1 AS (${calls}), ordered AS (
-       SELECT p.workload, h.host_id, p.host, p.first_us, p.last_us, p.last_v1_us,
-         row_number() OVER (PARTITION BY p.workload ORDER BY p.last_us DESC, h.host_id) AS place,
-         count(*) OVER of_workload AS hosts, min(p.first_us) OVER of_workload AS all_first_us,
-         max(p.last_us) OVER of_workload AS all_last_us, max(p.last_v1_us) OVER of_workload AS all_last_v1_us
-       FROM per_host p JOIN hosts h ON h.id = p.host WINDOW of_workload AS (PARTITION BY p.workload)
+    `WITH ${rows}, members AS (SELECT workload, array_agg(id) AS identities FROM names GROUP BY workload),
+     of_workload AS (
+       SELECT workload, count(*) AS hosts, min(first_us) AS first_us, max(last_us) AS last_us, max(last_v1_us) AS last_v1_us
+       FROM per_host GROUP BY workload
+     ), recent AS (
+       SELECT * FROM (SELECT p.*, rank() OVER (PARTITION BY workload ORDER BY last_us DESC) AS place FROM per_host p) r
+       WHERE place <= ${wanted}
+     ), ordered AS (
+       SELECT r.workload, h.host_id, r.host, r.first_us, r.last_us, r.last_v1_us,
+         row_number() OVER (PARTITION BY r.workload ORDER BY r.last_us DESC, h.host_id) AS place
+       FROM recent r JOIN hosts h ON h.id = r.host
      )
      SELECT o.workload AS identity, o.host_id AS "hostId", o.first_us AS "firstUs", o.last_us AS "lastUs",
-       o.last_v1_us AS "lastV1Us", coalesce(c.calls, 0) AS "callsV1", o.hosts, o.all_first_us AS "allFirstUs",
-       o.all_last_us AS "allLastUs", o.all_last_v1_us AS "allLastV1Us"
-     FROM ordered o LEFT JOIN calls_v1 c ON c.workload = o.workload AND c.host = o.host
-     WHERE o.place <= ${parameters.add(Math.max(1, latest))} ORDER BY o.workload, o.place`,
+       o.last_v1_us AS "lastV1Us", ${calls} AS "callsV1", w.hosts, w.first_us AS "allFirstUs",
+       w.last_us AS "allLastUs", w.last_v1_us AS "allLastV1Us"
+     FROM ordered o JOIN of_workload w ON w.workload = o.workload JOIN members m ON m.workload = o.workload
+     WHERE o.place <= ${wanted} ORDER BY o.workload, o.place`,
     parameters.values,
   );
 }
@@ -125,16 +154,49 @@ async function readFreed(
 ): Promise<{ workload: string; hosts: number }[]> {
   const parameters = new SqlParameters();
   const names = workloadNames(parameters, joined);
-  const every = { ...scope, identities: null };
-  const sums = sumSql({ scope: every, classes: [KIND_CLASS.v1], by: ['identity', 'host'] }, parameters);
-  if (sums === null) return [];
+  const called = await callersOfWindow(session, parameters, scope);
+  if (called === null) return [];
   return session.query(
     `WITH ${names}
      SELECT workload, count(*) AS hosts FROM (
-       SELECT min(n.workload) AS workload FROM (${sums}) s JOIN names n ON n.id = s.identity
-       GROUP BY s.host HAVING count(DISTINCT n.workload) = 1
+       SELECT min(n.workload) AS workload FROM identity_hosts t JOIN names n ON n.id = t.identity
+       WHERE ${called} GROUP BY t.host HAVING min(n.workload) = max(n.workload)
      ) alone GROUP BY workload`,
     parameters.values,
+  );
+}
+
+/**
+ * Returns a condition on rows of `identity_hosts` (`t`): the workload made an IMDSv1 call on the host within the hours of the
+ * window. Null where none did.
+ */
+async function callersOfWindow(
+  session: Session,
+  parameters: SqlParameters,
+  scope: ChosenScope,
+): Promise<string | null> {
+  const { window, hosts, identities } = scope;
+  const every = { ...scope, identities: null };
+  const sums = sumsOfHost(parameters, every, '1', 't.host', 'ARRAY[t.identity]');
+  if (sums === null) return null;
+  const [oldest] = await session.query<{ hour: number | null }>(
+    'SELECT min(hour) AS hour FROM fleet_hourly WHERE class = $1',
+    [KIND_CLASS.v1],
+  );
+  if (oldest!.hour === null) return null;
+  const since = parameters.add(Math.floor(bounded(window.sinceUs) / HOUR_US) * HOUR_US);
+  const until = parameters.add(Math.ceil(bounded(window.untilUs) / HOUR_US) * HOUR_US);
+  // Retention may have deleted a part of the sums of this day, and none of later ones.
+  const keptSince = parameters.add((Math.floor(oldest!.hour / 24) + 1) * DAY_US);
+  // A last call within the window is such a call. Only where it came after the window, its sums must be looked at.
+  return all(
+    `t.last_v1_us >= ${since}`,
+    `(t.last_v1_us < ${until} AND t.last_v1_us >= ${keptSince} OR EXISTS (${sums}))`,
+    hostCondition(parameters, 't.host', hosts),
+    identities === null
+      ? null
+      : `t.host IN (SELECT o.host FROM identity_hosts o WHERE o.last_v1_us >= ${since}
+           AND ${identityCondition(parameters, 'o.identity', identities)})`,
   );
 }
 
