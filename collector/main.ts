@@ -158,12 +158,8 @@ async function compose(
   };
   const planWatch = new PlanWatch(admin.plans, notice, log);
   endings.push(() => planWatch.stop());
-  const retention = new RetentionTimer(
-    store,
-    access,
-    new Lease(admin, 'retention', { durationMs: RETENTION_LEASE_MS }),
-    log,
-  );
+  const retentionLease = new Lease(admin, 'retention', { durationMs: RETENTION_LEASE_MS });
+  const retention = new RetentionTimer(store, access, retentionLease, log);
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {
     if (kind !== 'person') ingest.disconnect(hostId);
@@ -202,6 +198,7 @@ async function compose(
       write: (batches) => store.write(batches),
     },
     storage: data.storage,
+    leases: () => [lease.state, retentionLease.state],
     rules,
     live,
     metrics: new ApiMetrics(),

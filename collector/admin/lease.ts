@@ -10,6 +10,14 @@ export interface LeaseOptions {
   clock?: () => number;
 }
 
+/** A lease as one collector knows it. */
+export interface LeaseState {
+  name: string;
+  isHeld: boolean;
+  /** Number of the holder among all that there were; null while this collector does not have the lease. */
+  epoch: number | null;
+}
+
 export class Lease {
   readonly #leases: AdminStore['leases'];
   readonly #isShared: boolean;
@@ -42,6 +50,10 @@ export class Lease {
   /** Returns whether this collector may act without asking. It always may where no other one uses the database. */
   get isHeld(): boolean {
     return !this.#isShared || this.held !== null;
+  }
+
+  get state(): LeaseState {
+    return { name: this.#name, isHeld: this.isHeld, epoch: this.held?.epoch ?? null };
   }
 
   /** Takes or keeps the lease. Resolves to null where another collector has it. Rejects where the database fails. */

@@ -6,6 +6,7 @@ import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { VERSION } from '../../common/version.ts';
 import type { Counters, StageCounters } from '../../protocol/records.ts';
+import type { LeaseState } from '../admin/lease.ts';
 import type { Overview } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import type { StoreStatistics } from '../store/store.ts';
@@ -33,12 +34,13 @@ export interface Findings {
   ageSeconds: number;
 }
 
-/** Describes what a store can do now. */
-export interface StoreState {
+/** Describes what a collector can do now. */
+export interface CollectorState {
   /** True where records are taken, as `/readyz` says. */
   isReady: boolean;
   /** Machines that surely have a batch on disk when it is acknowledged; null where the store did not answer. */
   copies: number | null;
+  leases: readonly LeaseState[];
 }
 
 export class ApiMetrics {
@@ -48,6 +50,8 @@ export class ApiMetrics {
   readonly #findingsFailures: Counter;
   readonly #ready: Gauge;
   readonly #copies: Gauge;
+  readonly #leaseHeld: Gauge;
+  readonly #leaseEpoch: Gauge;
   readonly #fleet: Record<
     'hosts' | 'verdicts' | 'groups' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known' | 'age',
     Gauge
@@ -85,6 +89,16 @@ export class ApiMetrics {
     this.#copies = gauge(
       'store_copies',
       'Machines that surely have a batch on disk when it is acknowledged; 0 if it may be in memory only.',
+    );
+    this.#leaseHeld = gauge(
+      'lease_held',
+      '1 while this collector has the lease, which one of all that share a database has: alerts or retention. Without others it is always 1.',
+      ['lease'],
+    );
+    this.#leaseEpoch = gauge(
+      'lease_epoch',
+      'How often the lease has changed hands, shown by the collector that has it.',
+      ['lease'],
     );
     const limited: Counter = new Counter({
       name: 'imdswatch_http_rate_limited_total',
@@ -136,14 +150,23 @@ export class ApiMetrics {
   }
 
   /** `findings` is null if the store did not answer. */
-  async text(stages: StageCounters, findings: Findings | null, state: StoreState): Promise<string> {
+  async text(stages: StageCounters, findings: Findings | null, state: CollectorState): Promise<string> {
     this.#ready.set(state.isReady ? 1 : 0);
     // A gauge without labels would show 0.
     if (state.copies === null) this.#copies.remove();
     else this.#copies.set(state.copies);
+    this.#putLeases(state.leases);
     for (const [stage, counters] of Object.entries(stages)) this.#putStage(stage, counters);
     this.#putFindings(findings);
     return this.#registry.metrics();
+  }
+
+  #putLeases(leases: readonly LeaseState[]): void {
+    this.#leaseEpoch.reset();
+    for (const { name: lease, isHeld, epoch } of leases) {
+      this.#leaseHeld.set({ lease }, isHeld ? 1 : 0);
+      if (epoch !== null) this.#leaseEpoch.set({ lease }, epoch);
+    }
   }
 
   #putStage(stage: string, counters: Counters): void {

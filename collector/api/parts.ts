@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
+import type { LeaseState } from '../admin/lease.ts';
 import type { Alerts } from '../alert/alerts.ts';
 import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
@@ -96,6 +97,8 @@ export interface ApiParts {
   store: FindingsStore;
   /** Says what an acknowledgement is worth in the store now. */
   storage: () => Promise<Storage>;
+  /** The work that one of several collectors does, and whether it is this one. */
+  leases: () => readonly LeaseState[];
   rules: WorkloadRules;
   live: LiveFeed;
   metrics: ApiMetrics;

@@ -33,7 +33,11 @@ export function metricsRoutes(app: ApiApp, parts: ApiParts): void {
         () => null,
       ),
     ]);
-    const text = await metrics.text(counters(), latest, { isReady: problem === null, copies });
+    const text = await metrics.text(counters(), latest, {
+      isReady: problem === null,
+      copies,
+      leases: parts.leases(),
+    });
     return c.text(text, 200, { 'Content-Type': metrics.contentType() });
   });
 }

@@ -38,6 +38,9 @@ const HEALTHY: Record<string, string> = {
   'imdswatch_retention_failures_total{job="imdswatch",instance="a"}': '0+0x200',
   'imdswatch_ingest_connections{job="imdswatch",instance="a"}': '100+0x200',
   'imdswatch_ingest_connections{job="imdswatch",instance="b"}': '100+0x200',
+  'imdswatch_lease_held{job="imdswatch",lease="alerts",instance="a"}': '0+0x200',
+  'imdswatch_lease_held{job="imdswatch",lease="alerts",instance="b"}': '1+0x200',
+  'imdswatch_lease_held{job="imdswatch",lease="retention",instance="a"}': '0+0x200',
   'imdswatch_alerts_given_up_total{job="imdswatch",instance="a"}': '0+0x200',
   'up{job="patroni",instance="1"}': '1+0x200',
   'patroni_primary{scope="imdswatch",instance="1"}': '1+0x200',
@@ -76,6 +79,9 @@ const UNWELL: Record<string, Record<string, string>> = {
   ImdswatchAgentsGone: {
     'imdswatch_ingest_connections{job="imdswatch",instance="a"}': '100+0x100 40+0x100',
     'imdswatch_ingest_connections{job="imdswatch",instance="b"}': '100+0x100 40+0x100',
+  },
+  ImdswatchAlertsNotEvaluated: {
+    'imdswatch_lease_held{job="imdswatch",lease="alerts",instance="b"}': '1+0x100 0+0x100',
   },
   ImdswatchAlertsGivenUp: {
     'imdswatch_alerts_given_up_total{job="imdswatch",instance="a"}': '0+0x100 1+0x100',

@@ -107,6 +107,10 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     }),
     rules: BUILT_IN_RULES,
     live,
+    leases: () => [
+      { name: 'alerts', isHeld: true, epoch: 7 },
+      { name: 'retention', isHeld: false, epoch: null },
+    ],
     metrics: new ApiMetrics(),
     counters: () => ({ ingest: { frames: 3, connections: 1 }, live: live.counters() }),
     unready: async () => null,

@@ -107,6 +107,8 @@ onPostgres('leases', (create) => {
     const second = new Lease(stores[1]!, 'work', { durationMs: LONG_MS });
     assert.notEqual(await first.take(), null);
     assert.equal(await second.take(), null);
+    assert.deepEqual(first.state, { name: 'work', isHeld: true, epoch: 1 });
+    assert.deepEqual(second.state, { name: 'work', isHeld: false, epoch: null });
     const [before] = await data.query('SELECT until_ms FROM leases');
     mock.timers.enable({ apis: ['setInterval'] });
     try {
@@ -123,6 +125,7 @@ onPostgres('leases', (create) => {
       assert.equal(first.isHeld, true);
       clockMs += 1;
       assert.equal(first.isHeld, false, 'by its own clock somebody else may have it');
+      assert.deepEqual(first.state, { name: 'work', isHeld: false, epoch: null });
       await first.stop();
     } finally {
       mock.timers.reset();

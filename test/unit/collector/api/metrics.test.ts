@@ -60,6 +60,12 @@ test('metrics: well formed, named by the conventions of Prometheus, with few lab
   assert.equal(value('imdswatch_store_used_bytes', ''), 4096);
   assert.equal(value('imdswatch_ready', ''), 1);
   assert.equal(value('imdswatch_store_copies', ''), 1);
+  assert.equal(value('imdswatch_lease_held', '{lease="alerts"}'), 1);
+  assert.equal(value('imdswatch_lease_held', '{lease="retention"}'), 0);
+  assert.deepEqual(
+    [...families.get('imdswatch_lease_epoch')!.samples],
+    [['imdswatch_lease_epoch{lease="alerts"}', 7]],
+  );
   assert.equal(value('imdswatch_ingest_frames_total', ''), 3);
   assert.equal(value('imdswatch_ingest_connections', ''), 1);
   assert.ok(families.has('process_resident_memory_bytes'));
