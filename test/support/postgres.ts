@@ -16,14 +16,15 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { freePort } from './free_port.ts';
 import { killFamily } from './process_family.ts';
 
-const PROGRAMS = findPrograms();
+/** Directory of the programs of the server; null where there is none. */
+export const PROGRAMS = findPrograms();
 /** False, or the reason why tests with a server must skip. */
 export const NO_POSTGRES =
   PROGRAMS === null && 'there is no PostgreSQL server (setup/test_packages.sh installs it)';
@@ -259,15 +260,4 @@ function unprivilegedUser(): { uid: number; gid: number } {
   const user = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody');
   if (user === undefined) throw new Error('There is neither a user postgres nor a user nobody.');
   return { uid: Number(user[2]), gid: Number(user[3]) };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -34,6 +34,14 @@ export function sqlState(error: unknown): string | null {
   return typeof code === 'string' && severity !== undefined ? code : null;
 }
 
+const UNANSWERED = 'Query read timeout';
+
+/** Tells whether the server had not answered a statement in time. It may be working on it still. */
+export function isUnanswered(error: unknown): boolean {
+  const { message, cause } = error as { message?: unknown; cause?: unknown };
+  return message === UNANSWERED || (cause instanceof Error && cause.message === UNANSWERED);
+}
+
 /** Messages of the `pg` package about a connection that is lost or of no more use, without a code. */
 const LOST =
   /^(Connection terminated|Query read timeout|timeout exceeded|timeout expired|Client (was closed|has encountered)|Cannot use a pool)/;
@@ -63,4 +71,13 @@ export function isConflict(error: unknown): boolean {
   const state = sqlState(error);
   // deadlock_detected, serialization_failure, lock_not_available (lock_timeout).
   return state === '40P01' || state === '40001' || state === '55P03';
+}
+
+/**
+ * Tells whether the server itself cannot store anything now: no room on its disk, no memory, errors of the disk, damage, or
+ * rights that were taken away. Other errors are about the statement or its rows.
+ */
+export function isServerFault(error: unknown): boolean {
+  const state = sqlState(error) ?? '';
+  return /^(53|58|XX)/.test(state) || state === '42501';
 }

@@ -7,9 +7,11 @@
  * `query_timeout` here.
  */
 import pg from 'pg';
+import { requestCancel } from './cancel_request.ts';
 import {
   DatabaseUnavailableError,
   isConnectionLost,
+  isUnanswered,
   sqlState,
   UnknownOutcomeError,
 } from './database_errors.ts';
@@ -62,14 +64,18 @@ export interface Session {
   execute(text: string, values?: unknown[]): Promise<number>;
   /** Returns rows as arrays. */
   arrays<Row extends unknown[]>(text: string, values?: unknown[]): Promise<Row[]>;
-  /** A number that changes with every search for the primary: what was read before may be gone. */
+  /** A number that changes with the server and with every search for it: what was read before may be gone. */
   readonly generation: number;
 }
 
 interface Primary {
   place: string;
+  host: string;
+  port: number;
   pool: pg.Pool;
   generation: number;
+  /** When the server was started to which the last used connection leads. Behind a proxy that changes at a failover. */
+  server: string | null;
 }
 
 export class DatabasePool {
@@ -80,8 +86,10 @@ export class DatabasePool {
   #search: Promise<Primary> | null = null;
   #generation = 0;
   #closed = false;
-  /** Pools that are being closed. */
+  /** Pools that are being closed, and requests to give up statements. */
   readonly #ending = new Set<Promise<void>>();
+  /** When the server of a connection was started. */
+  readonly #servers = new WeakMap<pg.ClientBase, string>();
 
   constructor(address: DatabaseAddress, options: Partial<PoolOptions> = {}) {
     this.#address = address;
@@ -173,6 +181,7 @@ export class DatabasePool {
     await this.#slots.take();
     try {
       const { primary, client } = await this.#connect();
+      this.#noteServer(primary, client);
       // Without a listener an error between two statements would end the process.
       const onError = () => {};
       client.on('error', onError);
@@ -182,6 +191,7 @@ export class DatabasePool {
         return result;
       } catch (error) {
         const isLost = isConnectionLost(error);
+        if (isUnanswered(error)) this.#waitFor(requestCancel(primary, client, this.#options.connectMs));
         client.release(isLost);
         // The other connections of a server that has failed are as bad, and a new one looks for the primary again.
         if (isLost) this.#forget(primary);
@@ -192,6 +202,15 @@ export class DatabasePool {
     } finally {
       this.#slots.give();
     }
+  }
+
+  #noteServer(primary: Primary, client: pg.ClientBase): void {
+    const server = this.#servers.get(client)!;
+    if (primary.server !== null && primary.server !== server) {
+      this.#generation += 1;
+      primary.generation = this.#generation;
+    }
+    primary.server = server;
   }
 
   /** Returns the place of the primary that was used last, such as `db1:5432`; null before the first connection. */
@@ -242,7 +261,7 @@ export class DatabasePool {
         (await pool.connect()).release();
         if (this.#closed) throw new Error('The database pool is closed.');
         this.#generation += 1;
-        this.#primary = { place, pool, generation: this.#generation };
+        this.#primary = { place, host, port, pool, generation: this.#generation, server: null };
         return this.#primary;
       } catch (error) {
         this.#end(pool);
@@ -296,12 +315,13 @@ export class DatabasePool {
     const question = {
       text: `SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only,
          current_setting('server_version_num')::integer AS version, current_setting('server_encoding') AS encoding,
+         pg_postmaster_start_time()::text AS started,
          ${settings.map((_, at) => `set_config($${at * 2 + 1}, $${at * 2 + 2}, false)`).join(', ')}`,
       values: settings.flat(),
       query_timeout: connectMs,
     };
     const { rows } = await client.query(question);
-    const { standby, read_only: readOnly, version, encoding } = rows[0];
+    const { standby, read_only: readOnly, version, encoding, started } = rows[0];
     if (standby === true) throw new Error('it is a standby');
     if (readOnly === 'on') throw new Error('it takes no changes (default_transaction_read_only is on)');
     if (version < MIN_VERSION) {
@@ -310,6 +330,7 @@ export class DatabasePool {
     if (encoding !== 'UTF8') {
       throw new Error(`its encoding is ${encoding}. Create the database with ENCODING 'UTF8'`);
     }
+    this.#servers.set(client, started);
   }
 
   #forget(primary: Primary | null): void {
@@ -319,10 +340,12 @@ export class DatabasePool {
   }
 
   #end(pool: pg.Pool): void {
-    const ending = pool
-      .end()
-      .catch(() => {})
-      .finally(() => this.#ending.delete(ending));
+    this.#waitFor(pool.end());
+  }
+
+  /** Has `close` wait for work that nobody else waits for. */
+  #waitFor(work: Promise<void>): void {
+    const ending = work.catch(() => {}).finally(() => this.#ending.delete(ending));
     this.#ending.add(ending);
   }
 }

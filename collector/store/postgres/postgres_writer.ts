@@ -3,7 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import type { Heartbeat } from '../../../protocol/records.ts';
 import type { BatchResult, CloudCount, CloudInstance, CloudInventory, StoredBatch } from '../store.ts';
 import { putCloudCounts, putCloudInstances, putCloudInventory, storeHeartbeats } from './cloud_writer.ts';
-import { isConflict } from './database_errors.ts';
+import { isConflict, isServerFault } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
 import { FINDINGS_SCHEMA } from './findings_schema.ts';
 import { Lane } from './lane.ts';
@@ -13,6 +13,11 @@ import { requireKnown } from './schema_steps.ts';
 /** Slots for the sums that many writers add to. Two writers that chose the same one wait for each other. */
 const SLOTS = 64;
 const MAX_ATTEMPTS = 5;
+/**
+ * A fault of the server, such as a full disk, counts for so long unless a batch is stored meanwhile. Then a load balancer
+ * sends agents here again, and the next batch shows whether there is room.
+ */
+const FAULT_MS = 30_000;
 
 export interface PostgresWriterOptions {
   pool: DatabasePool;
@@ -37,6 +42,8 @@ export class PostgresWriter {
   #heartbeats: WaitingHeartbeat[] = [];
   #storing: Promise<void> | null = null;
   #probe: Promise<void> | null = null;
+  /** Why the last batch could not be stored, if that was a fault of the server. */
+  #fault: { error: unknown; atMs: number } | null = null;
 
   constructor({ lanes, ...options }: PostgresWriterOptions) {
     this.#pool = options.pool;
@@ -58,7 +65,7 @@ export class PostgresWriter {
 
   /**
    * Stores the batches of each host in order. Where it rejects, some may be stored; these are known afterwards.
-   * Without batches it only finds out whether a commit would be durable.
+   * Without batches it only finds out whether a commit would be durable, and whether the server could store the last one.
    */
   async write(batches: StoredBatch[]): Promise<BatchResult[]> {
     if (batches.length === 0) {
@@ -67,6 +74,8 @@ export class PostgresWriter {
         this.#probe = null;
       });
       await this.#probe;
+      // A commit needs no room in the tables.
+      if (this.#fault !== null && performance.now() - this.#fault.atMs < FAULT_MS) throw this.#fault.error;
       return [];
     }
     const parts = this.#lanes.map(() => ({ batches: [] as StoredBatch[], places: [] as number[] }));
@@ -86,15 +95,22 @@ export class PostgresWriter {
       }),
     );
     const failed = settled.find((each) => each.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failed !== undefined) {
+      if (isServerFault(failed.reason)) this.#fault = { error: failed.reason, atMs: performance.now() };
+      throw failed.reason;
+    }
+    this.#fault = null;
     return results;
   }
 
-  /** Commits a transaction with a number and without a change. It waits for the standbys, as that of a batch does. */
+  /**
+   * Commits a transaction that changes nothing. It has a message in the write-ahead log that nobody reads: a commit without
+   * any log waits neither for the disk nor for the standbys (PostgreSQL 15, xact.c, RecordTransactionCommit).
+   */
   async #commitNothing(): Promise<void> {
     await this.#pool.transaction(async (session) => {
       await requireKnown(session, FINDINGS_SCHEMA);
-      await session.query('SELECT pg_current_xact_id()');
+      await session.query(`SELECT pg_logical_emit_message(true, 'imdswatch', '')`);
     });
   }
 

@@ -1,5 +1,4 @@
 /** A collector over TLS on loopback whose hosts were watched, for commands that ask it from another machine. */
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { openAdmin } from '../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_store.ts';
@@ -12,6 +11,7 @@ import type { Call } from '../../../protocol/call.ts';
 import { makeCall, processFacts } from '../collector/calls.ts';
 import { Bench } from '../collector/in_process.ts';
 import { heartbeatOf, newFindings, watched } from '../collector/insight/findings.ts';
+import { freePort } from '../free_port.ts';
 import { ACCOUNT, REGION } from './lab_cloud.ts';
 import { instanceId } from './plans.ts';
 
@@ -131,16 +131,4 @@ function factsOf(number: number, group: string) {
     'cloud.region': REGION,
     tags: { 'aws:autoscaling:groupName': group },
   };
-}
-
-/** The collector keeps its port while it is away. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
