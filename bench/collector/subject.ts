@@ -12,7 +12,7 @@ const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const MEMORY_PROBE = join(import.meta.dirname, 'memory_probe.ts');
 const MEMORY_TIMEOUT_MS = 60_000;
 /** Flags of the launcher, and the bound of the collector's unit on V8's young generation. */
-const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'];
+const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
 /** The enrolment token for agents. Nobody else can reach the collector of a benchmark. */
 const AGENT_TOKEN = 'token-of-the-benchmark-only';
 const MAX_CONNECTIONS = 10_000;

@@ -46,11 +46,8 @@ const upSettings = z.object({
   ...agentSettings.omit(AGENT_SETTINGS_SET_HERE).shape,
 });
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
-/**
- * V8's young generation grows to eight times this size on a large machine. The collector's unit sets the same
- * flag.
- */
-const COLLECTOR_HEAP = '--max-semi-space-size=16';
+/** V8's young generation grows to 64 MiB on a large machine. The collector's unit sets the same flag. */
+const COLLECTOR_HEAP = '--max-semi-space-size=8';
 
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(upSettings, {

@@ -6,7 +6,7 @@ import { DefinedCaller } from '../store/defined_caller.ts';
 import type { CallerFacts } from '../store/workload_identity.ts';
 
 /** Characters of descriptions that are compressed together. */
-const COMPRESSED_TOGETHER = 12 * 1024;
+const COMPRESSED_TOGETHER = 6 * 1024;
 
 export class CallerTable {
   #callers: (DefinedCaller | null)[] = [];

@@ -30,11 +30,11 @@ import { type Answer, decodeError, type ThreadData } from './thread_messages.ts'
 const MAX_RESTARTS = 5;
 const RESTART_WINDOW_MS = 60_000;
 /**
- * Bounds V8's young generation of a thread: semi-spaces of 16 MiB. Without it V8 lets them grow to 64 MiB on
+ * Bounds V8's young generation of a thread: semi-spaces of 8 MiB. Without it V8 lets them grow to 64 MiB on
  * a large machine, and a collector under a steady load of 200 calls a second grew from 290 MB resident to 510
  * MB within ten minutes (bench/RESULTS.md). `--max-semi-space-size` still goes before it.
  */
-const MAX_YOUNG_GENERATION_MB = 48;
+const MAX_YOUNG_GENERATION_MB = 24;
 
 interface Pending {
   resolve: (value: never) => void;
