@@ -48,7 +48,7 @@ const NOT_UNASKED: ReadonlySet<string> = new Set(['hostile']);
 type Measure = (typeof MEASURES)[number];
 /** A run that takes longer than this is stuck. */
 const TIME_LIMIT_MS = 40 * 60_000;
-const SHARED_WARM_UP_MS = 20_000;
+const SHARED_WARM_UP_MS = 30_000;
 
 interface Wanted {
   measures: Set<Measure>;

@@ -13,6 +13,8 @@ import type { Usage } from './process_usage.ts';
 import { MAX_IN_FLIGHT } from './simulated_agent.ts';
 import { Subject } from './subject.ts';
 
+const WARM_UP_SLOWER = 3;
+
 export interface SharedCase {
   collectors: number;
   standbys: number;
@@ -95,12 +97,13 @@ async function run(
     newProcessShare: NEW_PROCESS_SHARE,
     maxInFlight: MAX_IN_FLIGHT,
   });
-  const give = (ms: number): Promise<Report> =>
-    load.order({ do: 'pace', callsPerSecond, callsAtOnce: callsPerBatch, forMs: ms });
-  const warm = await give(warmUpMs);
+  const give = (rate: number, ms: number): Promise<Report> =>
+    load.order({ do: 'pace', callsPerSecond: rate, callsAtOnce: callsPerBatch, forMs: ms });
+  // A fleet does not start at once: every first call of a process brings its description.
+  const warm = await give(callsPerSecond / WARM_UP_SLOWER, warmUpMs);
   if (profileDir !== null) await cluster.forgetStatements();
   const before = { cluster: await cluster.usage(), subjects: subjects.map((subject) => subject.usage()) };
-  const report = await give(forMs);
+  const report = await give(callsPerSecond, forMs);
   const after = { cluster: await cluster.usage(), subjects: subjects.map((subject) => subject.usage()) };
   if (profileDir !== null) {
     const statements = await cluster.statements();

@@ -4,8 +4,16 @@
  */
 import type { CallRow, Cell, CountedRows, CountedSums, IdentityOnHost } from '../sqlite/counted_rows.ts';
 
-/** Rows by hour, and workloads of hosts, that are known to be there. Beyond the bound they are forgotten. */
-const MAX_KNOWN = 250_000;
+/** Rows by hour that are known to be there. Beyond the bound all are forgotten, and count as new again. */
+const MAX_HOURS = 250_000;
+/** Kinds have smaller numbers than this: a key of a row by hour is one number. */
+const KINDS = 2 ** 20;
+
+interface KnownRows {
+  identities: Set<number>;
+  /** Keys of rows by hour: by their hour and class, then by workload and kind. */
+  hours: Map<number, Set<number>>;
+}
 
 export class AddedRows implements CountedRows {
   /** Calls, with their ids as hexadecimal digits. */
@@ -14,10 +22,11 @@ export class AddedRows implements CountedRows {
   readonly #sums: CountedSums = { hourly: [], daily: [], fleetHourly: [], fleetDaily: [] };
   readonly #callKeys = new Set<string>();
   readonly #storedCalls = new Set<string>();
-  readonly #hours = new Set<string>();
-  readonly #identities = new Set<string>();
-  /** Keys that this transaction added to the sets before. */
-  readonly #added: { known: Set<string>; key: string }[] = [];
+  /** Rows that are known to be there, by host. */
+  readonly #known = new Map<number, KnownRows>();
+  #hours = 0;
+  /** Keys that this transaction added to what is known. */
+  readonly #added: { keys: Set<number>; key: number }[] = [];
   readonly #addIdentity: (identity: number, host: number) => void;
 
   /** `addIdentity` is called where a workload is perhaps new on a host. */
@@ -47,25 +56,43 @@ export class AddedRows implements CountedRows {
     for (const table of ['hourly', 'daily', 'fleetHourly', 'fleetDaily'] as const) {
       for (const cell of sums[table]) this.#sums[table].push(cell);
     }
-    return sums.hourly.filter(({ class: kindClass, bucket, identity, host, kind }) =>
-      this.#add(this.#hours, `${kindClass} ${bucket} ${identity} ${host} ${kind}`),
-    );
+    if (this.#hours > MAX_HOURS) {
+      this.#hours = 0;
+      for (const { hours } of this.#known.values()) hours.clear();
+    }
+    return sums.hourly.filter(({ class: kindClass, bucket, identity, host, kind }) => {
+      const { hours } = this.#knownOf(host);
+      const hour = bucket * 4 + kindClass;
+      const keys = hours.get(hour) ?? new Set();
+      hours.set(hour, keys);
+      if (!this.#add(keys, identity * KINDS + kind)) return false;
+      this.#hours += 1;
+      return true;
+    });
   }
 
   addIdentities(onHosts: Iterable<IdentityOnHost>): void {
     for (const onHost of onHosts) {
       const { identity, host } = onHost;
       this.onHosts.push(onHost);
-      if (this.#add(this.#identities, `${identity} ${host}`)) this.#addIdentity(identity, host);
+      if (this.#add(this.#knownOf(host).identities, identity)) this.#addIdentity(identity, host);
     }
   }
 
+  #knownOf(host: number): KnownRows {
+    let known = this.#known.get(host);
+    if (known === undefined) {
+      known = { identities: new Set(), hours: new Map() };
+      this.#known.set(host, known);
+    }
+    return known;
+  }
+
   /** Returns true where the key was not known. */
-  #add(known: Set<string>, key: string): boolean {
-    if (known.has(key)) return false;
-    if (known.size >= MAX_KNOWN) known.clear();
-    known.add(key);
-    this.#added.push({ known, key });
+  #add(keys: Set<number>, key: number): boolean {
+    if (keys.has(key)) return false;
+    keys.add(key);
+    this.#added.push({ keys, key });
     return true;
   }
 
@@ -75,14 +102,14 @@ export class AddedRows implements CountedRows {
     this.#clear();
   }
 
-  /** Forgets that workloads are known: rows of hosts were replaced. */
-  forgetIdentities(): void {
-    this.#identities.clear();
+  /** Forgets what is known of a host. */
+  forgetHost(host: number): void {
+    this.#known.delete(host);
   }
 
   /** Takes back what was added since `commit`. */
   forget(): void {
-    for (const { known, key } of this.#added) known.delete(key);
+    for (const { keys, key } of this.#added) keys.delete(key);
     this.#clear();
   }
 

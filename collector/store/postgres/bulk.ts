@@ -48,13 +48,19 @@ function arrayText(type: string, rows: readonly (readonly Value[])[], at: number
   return `${text}}`;
 }
 
+/** Returns bytes as the text of a UUID or of other hexadecimal digits. */
+export function hexOf(bytes: Value): string {
+  return (bytes as Buffer).toString('hex');
+}
+
 function quoted(text: string): string {
   return ESCAPED.test(text) ? `"${text.replace(EVERY_ESCAPED, '\\$&')}"` : `"${text}"`;
 }
 
 /**
  * Inserts rows in the order of `keys`, which is also the order in which they are locked: two transactions that follow it
- * never wait for each other. `onConflict` follows `ON CONFLICT`. Returns the number of rows that were inserted or changed.
+ * never wait for each other. `onConflict` follows `ON CONFLICT`; null if a row that is there already is an error, which
+ * costs less. Returns the number of rows that were inserted or changed.
  */
 export async function insertRows(
   session: Session,
@@ -62,13 +68,13 @@ export async function insertRows(
   columns: readonly Column[],
   keys: readonly string[],
   rows: readonly (readonly Value[])[],
-  onConflict: string,
+  onConflict: string | null,
 ): Promise<number> {
   if (rows.length === 0) return 0;
   const names = columns.map(([name]) => name).join(', ');
   return session.execute(
     `INSERT INTO ${table} (${names}) SELECT ${names} FROM ${unnested(columns)} ORDER BY ${keys.join(', ')}
-     ON CONFLICT ${onConflict}`,
+     ${onConflict === null ? '' : `ON CONFLICT ${onConflict}`}`,
     transposed(columns, rows),
   );
 }

@@ -66,6 +66,11 @@ export function isConnectionLost(error: unknown): boolean {
   );
 }
 
+/** Tells whether a row that was inserted is there already: unique_violation. */
+export function isDuplicate(error: unknown): boolean {
+  return sqlState(error) === '23505';
+}
+
 /** Tells whether the transaction lost against another one, and may be tried again: a deadlock or a conflict. */
 export function isConflict(error: unknown): boolean {
   const state = sqlState(error);

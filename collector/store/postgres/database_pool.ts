@@ -53,6 +53,8 @@ const NETWORK_MS = 5_000;
 const IDLE_MS = 60_000;
 /** The first version with everything that the store uses. */
 const MIN_VERSION = 150_000;
+/** in_failed_sql_transaction. */
+const FAILED_TRANSACTION = '25P02';
 
 /**
  * One connection, in a transaction or alone. Integers of 64 bits come as numbers, JSON as text. A statement is sent at
@@ -116,11 +118,14 @@ export class DatabasePool {
     return this.#withClient(async (client, generation) => {
       await client.query(`BEGIN ${mode}`);
       let result: T;
+      const errors: unknown[] = [];
       try {
-        result = await work(this.#sessionOf(client, generation));
+        result = await work(this.#sessionOf(client, generation, errors));
       } catch (error) {
-        if (!isConnectionLost(error)) await client.query('ROLLBACK');
-        throw error;
+        // Statements that follow a failed one fail too, and say nothing.
+        const cause = sqlState(error) === FAILED_TRANSACTION ? errors[0] : error;
+        if (!isConnectionLost(cause)) await client.query('ROLLBACK');
+        throw cause;
       }
       await commit(client);
       return result;
@@ -159,11 +164,22 @@ export class DatabasePool {
     });
   }
 
-  #sessionOf(client: pg.PoolClient, generation: number): Session {
+  /** `errors` gets the errors of all statements in their order. */
+  #sessionOf(client: pg.PoolClient, generation: number, errors: unknown[] = []): Session {
     const { prepares } = this.#options;
+    const noted = async <T>(answer: Promise<T>): Promise<T> => {
+      try {
+        return await answer;
+      } catch (error) {
+        errors.push(error);
+        throw error;
+      }
+    };
     const run = <Row extends pg.QueryResultRow>(text: string, values: unknown[]) =>
-      client.query<Row>(
-        prepares && values.length > 0 ? { name: nameOf(text), text, values } : { text, values },
+      noted(
+        client.query<Row>(
+          prepares && values.length > 0 ? { name: nameOf(text), text, values } : { text, values },
+        ),
       );
     return {
       generation,
@@ -172,7 +188,7 @@ export class DatabasePool {
       execute: async (text, values = []) => (await run(text, values)).rowCount ?? 0,
       arrays: async <Row extends unknown[]>(text: string, values: unknown[] = []) => {
         const name = prepares ? { name: nameOf(text) } : {};
-        return (await client.query<Row>({ ...name, text, values, rowMode: 'array' })).rows;
+        return (await noted(client.query<Row>({ ...name, text, values, rowMode: 'array' }))).rows;
       },
     };
   }

@@ -61,17 +61,19 @@ export async function storeDictionaries(
  * these can still be to the old primary, where a number may mean another row.
  */
 export async function areStored(session: Session, added: readonly FoundRows[]): Promise<boolean> {
-  for (const { table, rows } of added) {
-    const { name, others, unique } = table;
-    const at = others.findIndex(([column]) => column === unique) + 1;
-    const seen = await session.query<{ id: number; text: string }>(
-      `SELECT id, ${unique} AS text FROM ${name} WHERE id = ANY ($1)`,
-      [rows.map((row) => row[0])],
-    );
-    const texts = new Map(seen.map(({ id, text }) => [id, text]));
-    if (rows.some((row) => texts.get(Number(row[0])) !== row[at])) return false;
-  }
-  return true;
+  const seen = await Promise.all(
+    added.map(async ({ table, rows }) => {
+      const { name, others, unique } = table;
+      const at = others.findIndex(([column]) => column === unique) + 1;
+      const stored = await session.query<{ id: number; text: string }>(
+        `SELECT id, ${unique} AS text FROM ${name} WHERE id = ANY ($1)`,
+        [rows.map((row) => row[0])],
+      );
+      const texts = new Map(stored.map(({ id, text }) => [id, text]));
+      return rows.every((row) => texts.get(Number(row[0])) === row[at]);
+    }),
+  );
+  return seen.every((each) => each);
 }
 
 function workOf(table: DictionaryTable, set: WorkingSet): Work {

@@ -2,38 +2,39 @@
  * Writes the batches of some hosts, one transaction after the other. Batches that arrive meanwhile go into the next one.
  * A store has several lanes, each with its own hosts, so that some transactions are in flight at the same time.
  *
- * One transaction locks the rows of its hosts and of their streams in the order of their keys, compares the positions of
- * the streams, writes, and sets the positions. So a batch is stored once, whichever collector it comes to, and one that is
- * in flight elsewhere is waited for.
+ * Batches are written into a working set first, and then stored in one short transaction (`batch_transaction.ts`), which
+ * finds out if the set was right. So no other writer waits while this one counts, and a collector that is frozen mostly
+ * holds no lock.
  */
+import type { HostFacts } from '../../../protocol/call.ts';
+import { type PackedBatches, pack } from '../sqlite/packed_batch.ts';
 import type { BatchResult, StoredBatch } from '../store.ts';
-import { WRITERS_LOCK } from './advisory_locks.ts';
-import { DuplicateError, RetryError, storeCallers, storeChanges } from './changes_writer.ts';
-import { lockBriefs, refreshBriefs } from './cloud_briefs.ts';
-import { isConflict } from './database_errors.ts';
+import { BatchQueue, type WaitingBatch } from './batch_queue.ts';
+import { readOrigin, type SetOrigin, storeWritten } from './batch_transaction.ts';
+import { isConflict, isDuplicate } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
-import { areStored, storeDictionaries } from './dictionary_writer.ts';
-import { FINDINGS_SCHEMA } from './findings_schema.ts';
+import { type FoundRows, storeDictionaries } from './dictionary_writer.ts';
+import { addHosts } from './host_adder.ts';
+import { removeNul } from './nul_characters.ts';
 import type { Partitions } from './partitions.ts';
-import { requireKnown } from './schema_steps.ts';
+import { DuplicateError, OutdatedHostsError, RetryError, StoredCallersError } from './retries.ts';
 import {
+  isAboutHosts,
+  lackingOf,
   loadCallers,
-  loadCoverageDays,
   loadDictionaries,
   loadFound,
-  loadHosts,
+  loadLacking,
   loadStoredRecords,
 } from './set_loader.ts';
 import { WorkingSet } from './working_set.ts';
-import { CALLERS } from './working_tables.ts';
 
-/** Records of one transaction, unless one request has more. */
-const MAX_RECORDS = 4_000;
 const MAX_ATTEMPTS = 8;
+const READ_ONLY = 'READ ONLY ISOLATION LEVEL REPEATABLE READ';
 
 export interface LaneOptions {
   pool: DatabasePool;
-  /** A pool of its own: a transaction that waits for a dictionary must not wait for its own connection. */
+  /** A pool of its own: dictionaries never wait for a connection of those who need them. */
   dictionaries: DatabasePool;
   partitions: Partitions;
   slot: number;
@@ -41,35 +42,26 @@ export interface LaneOptions {
   helperPrograms: readonly string[];
 }
 
-interface Request {
-  batches: StoredBatch[];
-  resolve: (results: BatchResult[]) => void;
-  reject: (error: unknown) => void;
-}
-
-interface HostRow {
-  id: number;
-  host_id: string;
-  name: string;
-  facts: string;
-  first_us: number | null;
-  last_us: number | null;
-  version: number;
-}
-
-/** Why a transaction is tried again, and how. */
+/** Things that are looked at besides, after an attempt that failed. */
 interface Attempt {
   /** Look for records that are stored already. */
-  checkRecords: boolean;
+  checksRecords: boolean;
+  /** Hashes of processes that may be stored already. */
+  callers: readonly Buffer[];
+}
+
+/** A working set with what it relies on. */
+interface Filled {
+  set: WorkingSet;
+  origin: SetOrigin;
+  /** Rows of dictionaries from other connections, which the next transaction looks for. */
+  rows: FoundRows[];
 }
 
 export class Lane {
   readonly #options: LaneOptions;
-  readonly #requests: Request[] = [];
-  #set: WorkingSet | null = null;
-  /** State of the database that the set was filled from. */
-  #generation = 0;
-  #epoch: number | null = null;
+  readonly #queue = new BatchQueue();
+  #filled: Filled | null = null;
   #running: Promise<void> | null = null;
 
   constructor(options: LaneOptions) {
@@ -78,10 +70,9 @@ export class Lane {
 
   /** Resolves when the batches are durable. */
   write(batches: StoredBatch[]): Promise<BatchResult[]> {
-    return new Promise((resolve, reject) => {
-      this.#requests.push({ batches, resolve, reject });
-      this.#running ??= this.#run();
-    });
+    const written = this.#queue.add(batches);
+    this.#running ??= this.#run();
+    return written;
   }
 
   async close(): Promise<void> {
@@ -90,231 +81,139 @@ export class Lane {
   }
 
   async #run(): Promise<void> {
-    while (this.#requests.length > 0) {
-      const requests = this.#next();
-      try {
-        const results = await this.#writeAll(requests.flatMap(({ batches }) => batches));
-        for (const { batches, resolve } of requests) resolve(results.splice(0, batches.length));
-      } catch (error) {
-        for (const { reject } of requests) reject(error);
-      }
+    // Other requests of this turn of the event loop join the transaction.
+    await null;
+    for (let waiting = this.#queue.next(); waiting.length > 0; waiting = this.#queue.next()) {
+      await this.#writeAll(waiting);
     }
     this.#running = null;
   }
 
-  #next(): Request[] {
-    let records = 0;
-    let end = 0;
-    for (const { batches } of this.#requests) {
-      records += batches.reduce((sum, batch) => sum + batch.records.length, 0);
-      if (end > 0 && records > MAX_RECORDS) break;
-      end += 1;
-    }
-    return this.#requests.splice(0, end);
-  }
-
-  async #writeAll(batches: StoredBatch[]): Promise<BatchResult[]> {
-    const attempt: Attempt = { checkRecords: false };
+  async #writeAll(waiting: readonly WaitingBatch[]): Promise<void> {
+    const attempt: Attempt = { checksRecords: false, callers: [] };
     for (let left = MAX_ATTEMPTS; ; left -= 1) {
       try {
-        return await this.#writeOnce(batches, attempt);
+        this.#queue.resolve(waiting, await this.#writeOnce(waiting, attempt));
+        return;
       } catch (error) {
-        // The set may remember what was not stored.
-        this.#forget();
-        if (error instanceof DuplicateError) attempt.checkRecords = true;
-        const isRetried = error instanceof DuplicateError || error instanceof RetryError || isConflict(error);
-        if (!isRetried || left <= 1) throw error;
+        if (this.#mend(error, attempt) && left > 1) continue;
+        this.#queue.reject(waiting, error);
+        return;
       }
     }
   }
 
-  async #writeOnce(batches: StoredBatch[], { checkRecords }: Attempt): Promise<BatchResult[]> {
-    const { pool, partitions, nowUs } = this.#options;
-    if (this.#set?.isFull === true) this.#forget();
+  /** Prepares another attempt. Returns false where that would fail too. */
+  #mend(error: unknown, attempt: Attempt): boolean {
+    const set = this.#filled?.set;
+    if (set !== undefined && error instanceof OutdatedHostsError) {
+      set.rollback();
+      for (const hostId of error.hostIds) set.dropHost(hostId);
+      return true;
+    }
+    if (set !== undefined && error instanceof StoredCallersError) {
+      set.rollback();
+      attempt.callers = error.hashes;
+      return true;
+    }
+    // The set may remember what was not stored.
+    this.#forget();
+    const isRepeated = error instanceof DuplicateError || isDuplicate(error);
+    attempt.checksRecords ||= isRepeated;
+    return isRepeated || error instanceof RetryError || isConflict(error);
+  }
+
+  async #writeOnce(waiting: readonly WaitingBatch[], attempt: Attempt): Promise<BatchResult[]> {
+    const { pool, partitions, slot, nowUs } = this.#options;
+    const batches = waiting.map(({ batch }) => batch);
     await partitions.ensureFor(batches);
-    const versions = new Map<number, number>();
-    const results = await pool.transaction(async (session) => {
-      const [set, hosts, positions] = await Promise.all([
-        this.#begin(session),
-        lockHosts(session, batches),
-        lockStreams(session, batches),
-      ]);
-      const needed = storableHosts(batches, positions);
-      await this.#addHosts(session, batches, needed, hosts);
-      const rowOf = (hostId: string) => hosts.get(hostId)!.id;
-      await this.#loadHosts(
-        session,
-        set,
-        [...needed].map((id) => hosts.get(id)!),
-      );
-      for (const [stream, { host, lastSeq }] of positions) set.loadStream(stream, host, lastSeq);
-      const storable = batches.filter(({ host }) => needed.has(host.id));
-      await loadCoverageDays(session, set, storable, rowOf);
-      if (checkRecords) await loadStoredRecords(session, set, storable, rowOf);
-      const { results: written, newCallers } = await this.#account(session, set, batches);
-      const stored = new Set<number>();
-      written.forEach(({ result }, index) => {
-        if (result === 'stored') stored.add(rowOf(batches[index]!.host.id));
-      });
-      await storeChanges(session, set, {
-        slot: this.#options.slot,
-        nowUs: nowUs(),
-        hosts: [...stored],
-        newCallers,
-        positions: new Map([...positions].map(([stream, { lastSeq }]) => [stream, lastSeq])),
-      });
-      for (const id of stored) versions.set(id, set.hosts.get(id)!.version + 1);
-      return written;
-    });
-    const set = this.#set!;
+    const packed = pack(batches);
+    removeNul(packed);
+    const filled = await this.#fill(batches, packed, attempt);
+    const results = await this.#account(filled, packed, waiting);
+    const { set, origin, rows } = filled;
+    await storeWritten(pool, { set, origin, batches, results, rows, slot, nowUs: nowUs() });
+    rows.length = 0;
     set.commit();
-    for (const [id, version] of versions) set.hosts.get(id)!.version = version;
     return results;
   }
 
-  /** Returns the working set, a new one where the old one is of another state of the database. */
-  async #begin(session: Session): Promise<WorkingSet> {
-    const { nowUs, helperPrograms } = this.#options;
-    const [, [row]] = await Promise.all([
-      session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`),
-      session.query<{ value: number; needed: number }>(
-        `SELECT value, (SELECT needed FROM imdswatch_schemas WHERE name = $1) AS needed FROM sums WHERE name = 'epoch'`,
-        [FINDINGS_SCHEMA.name],
-      ),
-    ]);
-    // A newer release may have changed the schema while this collector runs.
-    if (row!.needed > FINDINGS_SCHEMA.steps.length) await requireKnown(session, FINDINGS_SCHEMA);
-    // After a failover the new primary may lack what the old one had.
-    if (this.#generation !== session.generation || this.#epoch !== row!.value) this.#forget();
-    this.#generation = session.generation;
-    this.#epoch = row!.value;
-    if (this.#set === null) {
-      this.#set = new WorkingSet(nowUs, helperPrograms);
-      await loadDictionaries(session, this.#set);
+  /** Returns a working set with everything that the batches are about. */
+  async #fill(batches: readonly StoredBatch[], packed: PackedBatches, attempt: Attempt): Promise<Filled> {
+    if (this.#filled?.set.isFull === true) this.#forget();
+    const { pool } = this.#options;
+    const load = (session: Session) => this.#load(session, batches, packed, attempt);
+    const lacking = this.#filled === null ? null : lackingOf(this.#filled.set, batches, packed);
+    // Processes never change, so that no transaction is needed to see them in one state.
+    const isStateNeeded = attempt.checksRecords || lacking === null || isAboutHosts(lacking);
+    if (isStateNeeded) await pool.transaction(load, READ_ONLY);
+    else if (lacking.callers.length + attempt.callers.length > 0) await pool.session(load);
+    const filled = this.#filled!;
+    const added = newHosts(filled.set, batches);
+    if (added.size > 0) {
+      await pool.transaction(async (session) => {
+        await addHosts(session, filled.set, added);
+        await loadLacking(session, filled.set, lackingOf(filled.set, batches, packed));
+      });
     }
-    return this.#set;
+    return filled;
   }
 
-  async #addHosts(
+  async #load(
     session: Session,
     batches: readonly StoredBatch[],
-    needed: ReadonlySet<string>,
-    hosts: Map<string, HostRow>,
+    packed: PackedBatches,
+    attempt: Attempt,
   ): Promise<void> {
-    const facts = new Map(batches.map(({ host }) => [host.id, host]));
-    const added = [...needed].filter((id) => !hosts.has(id)).sort();
-    if (added.length === 0) return;
-    // Hosts are locked before others are inserted, so that who waits here holds nothing that the other one waits for.
-    const rows = await session.query<HostRow>(
-      `INSERT INTO hosts (host_id, name, facts)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS v (host_id, name, facts) ORDER BY host_id COLLATE "C"
-       ON CONFLICT (host_id) DO NOTHING RETURNING id, host_id, name, facts, first_us, last_us, version`,
-      [added, added.map((id) => facts.get(id)!.name), added.map((id) => JSON.stringify(facts.get(id)!))],
-    );
-    if (rows.length < added.length) throw new RetryError('A host was stored by another writer.');
-    for (const row of rows) {
-      hosts.set(row.host_id, row);
-      this.#set!.hosts.set(row.id, { version: row.version, days: new Set() });
-      this.#set!.loadHost(row);
+    const { nowUs, helperPrograms } = this.#options;
+    if (this.#filled?.origin.generation !== session.generation) {
+      this.#forget();
+      const set = new WorkingSet(nowUs, helperPrograms);
+      this.#filled = { set, origin: await readOrigin(session), rows: [] };
+      await loadDictionaries(session, set);
     }
-    await lockBriefs(session, false);
-    await refreshBriefs(session, added);
+    const { set } = this.#filled!;
+    await loadLacking(session, set, lackingOf(set, batches, packed));
+    await loadCallers(session, set, attempt.callers);
+    if (attempt.checksRecords) await loadStoredRecords(session, set, batches);
   }
 
-  async #loadHosts(session: Session, set: WorkingSet, hosts: readonly HostRow[]): Promise<void> {
-    const outdated = hosts.filter(({ id, version }) => set.hosts.get(id)?.version !== version);
-    for (const host of outdated) {
-      set.dropHost(host.id);
-      set.hosts.set(host.id, { version: host.version, days: new Set() });
-      set.loadHost(host);
-    }
-    await loadHosts(
-      session,
-      set,
-      outdated.map(({ id }) => id),
-    );
-  }
-
-  /** Runs the accounting, again where it lacked rows that another writer had stored. */
+  /** Writes batches into the set, again where it lacked rows of dictionaries that another writer had stored. */
   async #account(
-    session: Session,
-    set: WorkingSet,
-    batches: readonly StoredBatch[],
-  ): Promise<{ results: BatchResult[]; newCallers: Set<number> }> {
+    { set, rows }: Filled,
+    packed: PackedBatches,
+    waiting: readonly WaitingBatch[],
+  ): Promise<BatchResult[]> {
+    const { pool, dictionaries } = this.#options;
     for (let left = MAX_ATTEMPTS; left > 0; left -= 1) {
       set.begin();
-      const results = set.write(batches);
-      const { added: stored, found } = await storeDictionaries(this.#options.dictionaries, set);
-      if (!(await areStored(session, stored))) throw new RetryError('The dictionary is on another server.');
-      const ids = set.ids('callers');
-      const added = set.changes(CALLERS).rows.filter((row) => !ids.hasStored(row[0] as number));
-      if (found.length > 0) {
-        set.rollback();
-        await loadFound(session, set, found);
-        continue;
-      }
-      const hashes = added.map((row) => row[1]!);
-      if (hashes.length > 0 && (await hasCallers(session, hashes))) {
-        set.rollback();
-        await loadFound(session, set, stored);
-        await loadCallers(session, set, hashes);
-        continue;
-      }
-      if (added.length > 0) await storeCallers(session, set, added);
-      return { results, newCallers: new Set(added.map((row) => row[0] as number)) };
+      const startMs = performance.now();
+      const results = set.write(packed);
+      this.#queue.noteTime(waiting, performance.now() - startMs);
+      const { added, found } = await storeDictionaries(dictionaries, set);
+      rows.push(...added);
+      if (found.length === 0) return results;
+      set.rollback();
+      await pool.session((session) => loadFound(session, set, found));
     }
     throw new RetryError('Other writers kept storing the same new rows.');
   }
 
   #forget(): void {
-    this.#set?.close();
-    this.#set = null;
+    this.#filled?.set.close();
+    this.#filled = null;
   }
 }
 
-async function hasCallers(session: Session, hashes: readonly unknown[]): Promise<boolean> {
-  const rows = await session.query('SELECT 1 FROM callers WHERE hash = ANY ($1)', [hashes]);
-  return rows.length > 0;
-}
-
-async function lockHosts(session: Session, batches: readonly StoredBatch[]): Promise<Map<string, HostRow>> {
-  const ids = [...new Set(batches.map(({ host }) => host.id))];
-  const rows = await session.query<HostRow>(
-    `SELECT id, host_id, name, facts, first_us, last_us, version FROM hosts WHERE host_id = ANY ($1)
-     ORDER BY host_id FOR UPDATE`,
-    [ids],
-  );
-  return new Map(rows.map((row) => [row.host_id, row]));
-}
-
-interface Position {
-  host: number;
-  lastSeq: number;
-}
-
-async function lockStreams(
-  session: Session,
-  batches: readonly StoredBatch[],
-): Promise<Map<string, Position>> {
-  const streams = [...new Set(batches.map(({ stream }) => stream))];
-  const rows = await session.query<{ stream: string; host: number; last_seq: number }>(
-    'SELECT stream, host, last_seq FROM streams WHERE stream = ANY ($1) ORDER BY stream FOR UPDATE',
-    [streams],
-  );
-  return new Map(rows.map(({ stream, host, last_seq: lastSeq }) => [stream, { host, lastSeq }]));
-}
-
-/** Returns the hosts of which a batch is the next one of its stream. */
-function storableHosts(
-  batches: readonly StoredBatch[],
-  positions: ReadonlyMap<string, Position>,
-): Set<string> {
-  const last = new Map([...positions].map(([stream, { lastSeq }]) => [stream, lastSeq]));
-  const hosts = new Set<string>();
+/** Returns the hosts that are not stored, and of which a batch is the next one of its stream. */
+function newHosts(set: WorkingSet, batches: readonly StoredBatch[]): Map<string, HostFacts> {
+  const added = new Map<string, HostFacts>();
+  const positions = new Map<string, number>();
   for (const { stream, seq, host, partial } of batches) {
-    if (seq !== (last.get(stream) ?? 0) + 1) continue;
-    hosts.add(host.id);
-    if (partial !== true) last.set(stream, seq);
+    if (set.hosts.get(host.id) !== undefined) continue;
+    if (seq !== (positions.get(stream) ?? set.lastSeq(stream)) + 1) continue;
+    added.set(host.id, host);
+    if (partial !== true) positions.set(stream, seq);
   }
-  return hosts;
+  return added;
 }

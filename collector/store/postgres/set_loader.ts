@@ -1,10 +1,12 @@
-/** Reads stored rows into a working set. The caller has locked the hosts that they are about. */
+/** Reads stored rows into a working set. A transaction that relies on them checks the versions of their hosts. */
 import { DAY_US } from '../../contract/window.ts';
+import type { PackedBatches } from '../sqlite/packed_batch.ts';
 import type { StoredBatch } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import type { Value } from './bulk.ts';
 import type { Session } from './database_pool.ts';
 import type { FoundRows } from './dictionary_writer.ts';
+import type { HostRow } from './known_hosts.ts';
 import type { WorkingSet } from './working_set.ts';
 import {
   CALLERS,
@@ -31,21 +33,90 @@ export async function loadDictionaries(session: Session, set: WorkingSet): Promi
   loadNumbered(set, KINDS, kinds);
 }
 
-/** Loads all rows of hosts, and the workloads and profiles that they refer to. */
-export async function loadHosts(session: Session, set: WorkingSet, hosts: readonly number[]): Promise<void> {
-  if (hosts.length === 0) return;
-  const found: { table: WorkingTable; rows: Value[][] }[] = [];
-  for (const table of [...HOST_TABLES, IDENTITY_HOSTS]) {
-    found.push({ table, rows: await select(session, table, 'WHERE host = ANY ($1)', [hosts]) });
+/** Lists of the things that a working set lacks to write some batches. */
+export interface Lacking {
+  hostIds: string[];
+  streams: { hostId: string; stream: string }[];
+  callers: Buffer[];
+  days: { hostId: string; day: number }[];
+}
+
+export function lackingOf(set: WorkingSet, batches: readonly StoredBatch[], packed: PackedBatches): Lacking {
+  const hostIds = new Set<string>();
+  const streams = new Map<string, string>();
+  const days = new Map<string, { hostId: string; day: number }>();
+  for (const { host, stream, records } of batches) {
+    const known = set.hosts.get(host.id);
+    if (known === undefined) hostIds.add(host.id);
+    if (known?.streams.has(stream) !== true) streams.set(stream, host.id);
+    for (const record of records) {
+      if (record.kind !== 'coverage') continue;
+      const day = Math.floor(toMicroseconds(record.coverage.end) / DAY_US);
+      if (known?.days.has(day) !== true) days.set(`${day} ${host.id}`, { hostId: host.id, day });
+    }
   }
+  return {
+    hostIds: [...hostIds],
+    streams: [...streams].map(([stream, hostId]) => ({ hostId, stream })),
+    callers: set.unknownCallers(packed),
+    days: [...days.values()],
+  };
+}
+
+/** Tells whether rows are needed that change: they must be read in one state of the database. */
+export function isAboutHosts({ hostIds, streams, days }: Lacking): boolean {
+  return hostIds.length + streams.length + days.length > 0;
+}
+
+/** Loads what a set lacks, in one state of the database. Hosts that are not stored are added by the caller. */
+export async function loadLacking(session: Session, set: WorkingSet, lacking: Lacking): Promise<void> {
+  const { hostIds, streams, callers, days } = lacking;
+  if (hostIds.length > 0) await loadHosts(session, set, hostIds);
+  await loadStreams(session, set, streams);
+  await loadCallers(session, set, callers);
+  await loadCoverageDays(session, set, days);
+}
+
+/** Loads hosts with all of their rows, and the workloads and profiles that these refer to. */
+async function loadHosts(session: Session, set: WorkingSet, hostIds: readonly string[]): Promise<void> {
+  const hosts = await session.query<HostRow & Record<string, unknown>>(
+    'SELECT id, host_id, name, facts, first_us, last_us, version FROM hosts WHERE host_id = ANY ($1)',
+    [hostIds],
+  );
+  if (hosts.length === 0) return;
+  const numbers = hosts.map(({ id }) => id);
+  const tables = [...HOST_TABLES, IDENTITY_HOSTS];
+  const found = await Promise.all(
+    tables.map(async (table) => ({
+      table,
+      rows: await select(session, table, 'WHERE host = ANY ($1)', [numbers]),
+    })),
+  );
   const referred = (name: string) => {
     const rows = found.find(({ table }) => table.name === name)!.rows;
     return [...new Set(rows.map((row) => row[1] as number))];
   };
   await loadIdentities(session, set, referred('identity_hosts'));
   const profiles = referred('host_profiles').filter((id) => set.ids('profiles').localOf(id) === undefined);
-  loadNumbered(set, PROFILES, await select(session, PROFILES, 'WHERE id = ANY ($1)', [profiles]));
+  if (profiles.length > 0) {
+    loadNumbered(set, PROFILES, await select(session, PROFILES, 'WHERE id = ANY ($1)', [profiles]));
+  }
   for (const { table, rows } of found) set.load(table, rows);
+  for (const host of hosts) set.loadHost(host);
+}
+
+/** Loads the positions of streams, also of hosts that are not stored. */
+async function loadStreams(session: Session, set: WorkingSet, streams: Lacking['streams']): Promise<void> {
+  if (streams.length === 0) return;
+  const rows = await session.query<{ stream: string; host: number; last_seq: number }>(
+    'SELECT stream, host, last_seq FROM streams WHERE stream = ANY ($1)',
+    [streams.map(({ stream }) => stream)],
+  );
+  const stored = new Map(rows.map((row) => [row.stream, row]));
+  for (const { hostId, stream } of streams) {
+    const row = stored.get(stream);
+    set.loadStream(hostId, stream, row?.host ?? null, row?.last_seq ?? 0);
+  }
 }
 
 /** Loads workloads by their stored numbers, with the paths that they are known to request. */
@@ -85,13 +156,13 @@ async function loadPaths(session: Session, set: WorkingSet, identities: readonly
   for (const { identity, path } of paths) set.loadPath(identity, path);
 }
 
-/** Loads processes that are stored, by their hashes. Returns false where there are none. */
+/** Loads processes that are stored, by their hashes. */
 export async function loadCallers(
   session: Session,
   set: WorkingSet,
   hashes: readonly Value[],
-): Promise<boolean> {
-  if (hashes.length === 0) return false;
+): Promise<void> {
+  if (hashes.length === 0) return;
   const rows = await select(session, CALLERS, 'WHERE hash = ANY ($1)', [hashes]);
   await loadIdentities(
     session,
@@ -99,32 +170,19 @@ export async function loadCallers(
     rows.map((row) => row[2] as number),
   );
   set.loadNumbered(CALLERS, rows);
-  return rows.length > 0;
 }
 
-/** Loads the days of coverage that batches are about. */
-export async function loadCoverageDays(
-  session: Session,
-  set: WorkingSet,
-  batches: readonly StoredBatch[],
-  hostRow: (hostId: string) => number,
-): Promise<void> {
-  const wanted: [host: number, day: number][] = [];
-  for (const { host, records } of batches) {
-    for (const record of records) {
-      if (record.kind !== 'coverage') continue;
-      const row = hostRow(host.id);
-      const day = Math.floor(toMicroseconds(record.coverage.end) / DAY_US);
-      const days = set.hosts.get(row)!.days;
-      if (days.has(day)) continue;
-      days.add(day);
-      wanted.push([row, day]);
-    }
-  }
+/** Loads days of coverage. */
+async function loadCoverageDays(session: Session, set: WorkingSet, days: Lacking['days']): Promise<void> {
+  const wanted = days.flatMap(({ hostId, day }) => {
+    const host = set.hosts.get(hostId);
+    return host === undefined ? [] : [{ host, day }];
+  });
   if (wanted.length === 0) return;
   const among = 'WHERE (host, day) IN (SELECT * FROM unnest($1::bigint[], $2::integer[]))';
-  const values = [wanted.map(([host]) => host), wanted.map(([, day]) => day)];
+  const values = [wanted.map(({ host }) => host.row), wanted.map(({ day }) => day)];
   set.load(COVERAGE_DAYS, await select(session, COVERAGE_DAYS, among, values));
+  for (const { host, day } of wanted) host.days.add(day);
 }
 
 /** Loads the records of batches that are stored already, so that they are not counted again. */
@@ -132,12 +190,11 @@ export async function loadStoredRecords(
   session: Session,
   set: WorkingSet,
   batches: readonly StoredBatch[],
-  hostRow: (hostId: string) => number | undefined,
 ): Promise<void> {
   const calls = { hosts: [] as number[], ids: [] as string[], timesUs: [] as number[] };
   const others = { hosts: [] as number[], ids: [] as string[] };
   for (const { host, records } of batches) {
-    const row = hostRow(host.id);
+    const row = set.hosts.get(host.id)?.row;
     if (row === undefined) continue;
     for (const record of records) {
       if (record.kind === 'call') {

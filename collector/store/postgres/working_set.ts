@@ -9,11 +9,11 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { BatchWriter } from '../sqlite/batch_writer.ts';
 import { FINDINGS } from '../sqlite/findings_schema.ts';
-import { pack } from '../sqlite/packed_batch.ts';
-import type { BatchResult, StoredBatch } from '../store.ts';
+import type { PackedBatches } from '../sqlite/packed_batch.ts';
+import type { BatchResult } from '../store.ts';
 import { AddedRows } from './added_rows.ts';
 import type { Column, Value } from './bulk.ts';
-import { removeNul } from './nul_characters.ts';
+import { type HostRow, KnownHosts } from './known_hosts.ts';
 import { NumberMap, referredBy, withUserAgent } from './working_numbers.ts';
 import {
   COVERAGE_DAYS,
@@ -47,8 +47,8 @@ export class WorkingSet {
   readonly #statements = new Map<string, StatementSync>();
   /** The calls and sums of the transaction. */
   readonly added = new AddedRows((identity, host) => this.#addIdentityHost(identity, host));
-  /** Versions of the hosts whose rows are here, by number, with the days of coverage that are loaded. */
-  readonly hosts = new Map<number, { version: number; days: Set<number> }>();
+  /** The hosts whose rows are here. */
+  readonly hosts = new KnownHosts();
   #transactions = 0;
   /** True where the writer may remember rows as they were before. */
   #isOutdated = false;
@@ -110,7 +110,6 @@ export class WorkingSet {
       statement.run(...(values as (string | number | null)[]));
     }
     if (name !== IDENTITY_HOSTS.name) this.#prepare(`DELETE FROM changed_${name}`).run();
-    this.#isOutdated = true;
   }
 
   /**
@@ -131,7 +130,8 @@ export class WorkingSet {
       this.ids(table).set(id, Number(stored));
     }
     this.#prepare(`DELETE FROM changed_${name}`).run();
-    this.#isOutdated = true;
+    // The writer knows how many kinds there are.
+    if (name === 'kinds') this.#isOutdated = true;
   }
 
   #localOf(table: string, column: string, value: Value): Value {
@@ -167,18 +167,10 @@ export class WorkingSet {
   loadPath(identity: number, path: string): void {
     const local = this.#localOf('paths_v1', 'identity', identity);
     this.#prepare('INSERT OR IGNORE INTO paths_v1 VALUES (?, 1, ?, 0, 0)').run(Number(local), path);
-    this.#isOutdated = true;
   }
 
-  /** Adds a host, or what was changed of it elsewhere. */
-  loadHost(host: {
-    id: number;
-    host_id: string;
-    name: string;
-    facts: string;
-    first_us: number | null;
-    last_us: number | null;
-  }): void {
+  /** Adds a host. Its other rows must be loaded too, unless it has none. */
+  loadHost(host: HostRow): void {
     this.#prepare('INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?, ?, ?)').run(
       host.id,
       host.host_id,
@@ -187,32 +179,49 @@ export class WorkingSet {
       host.first_us,
       host.last_us,
     );
-    this.#prepare('DELETE FROM changed_hosts').run();
-    this.#isOutdated = true;
+    this.hosts.add(host);
+    this.#writer.forgetHost(host.host_id, host.id);
   }
 
-  /** Adds the position of a stream, where it is not the one that is known. */
-  loadStream(stream: string, host: number, lastSeq: number): void {
-    const [known] = this.#rows('SELECT last_seq, host FROM streams WHERE stream = ?', stream);
-    if (known?.[0] === lastSeq && known[1] === host) return;
+  /** Adds the position of a stream of a host. `owner`: number of the host that it is stored for; null if it is not stored. */
+  loadStream(hostId: string, stream: string, owner: number | null, lastSeq: number): void {
+    const host = this.hosts.get(hostId);
+    if (host !== undefined) this.hosts.addStream(host, stream, lastSeq);
+    this.#writer.forgetStream(stream);
+    if (owner === null) return;
     // A position is looked up together with its host. Where it is not loaded, its number stands for it.
-    this.#prepare(`INSERT OR IGNORE INTO hosts VALUES (?1, char(0) || ?1, '', '', NULL, NULL)`).run(host);
-    this.#prepare('DELETE FROM changed_hosts').run();
-    this.#prepare('INSERT OR REPLACE INTO streams VALUES (?, ?, ?)').run(stream, host, lastSeq);
-    this.#prepare('DELETE FROM changed_streams').run();
-    this.#isOutdated = true;
+    this.#prepare(`INSERT OR IGNORE INTO hosts VALUES (?1, char(0) || ?1, '', '', NULL, NULL)`).run(owner);
+    this.#prepare('INSERT OR REPLACE INTO streams VALUES (?, ?, ?)').run(stream, owner, lastSeq);
   }
 
-  /** Forgets the rows of a host. */
-  dropHost(host: number): void {
+  /** Returns the position of a stream that is loaded, or that is not stored. */
+  lastSeq(stream: string): number {
+    return Number(this.#rows('SELECT last_seq FROM streams WHERE stream = ?', stream)[0]?.[0] ?? 0);
+  }
+
+  /** Forgets the rows of a host, which another writer has changed. */
+  dropHost(hostId: string): void {
+    const known = this.hosts.get(hostId);
+    if (known === undefined) return;
     for (const { name } of [...HOST_TABLES, COVERAGE_DAYS]) {
-      this.#prepare(`DELETE FROM ${name} WHERE host = ?`).run(host);
+      this.#prepare(`DELETE FROM ${name} WHERE host = ?`).run(known.row);
       this.#prepare(`DELETE FROM changed_${name}`).run();
     }
-    this.#prepare('DELETE FROM identity_hosts WHERE host = ?').run(host);
-    this.added.forgetIdentities();
-    this.hosts.delete(host);
-    this.#isOutdated = true;
+    this.#prepare('DELETE FROM identity_hosts WHERE host = ?').run(known.row);
+    this.added.forgetHost(known.row);
+    this.hosts.forget(hostId);
+  }
+
+  /** Returns the hashes of the callers that are not here. A caller without a key cannot be looked up before it is written. */
+  unknownCallers({ callers }: PackedBatches): Buffer[] {
+    const find = this.#prepare('SELECT 1 FROM callers WHERE hash = ?');
+    const hashes: Buffer[] = [];
+    for (const { key } of callers) {
+      if (key === null || this.#writer.remembersCaller(key)) continue;
+      const hash = Buffer.from(key, 'base64');
+      if (find.get(hash) === undefined) hashes.push(hash);
+    }
+    return hashes;
   }
 
   /** Adds a call that is stored, so that it is not counted again. */
@@ -267,11 +276,9 @@ export class WorkingSet {
   }
 
   /** Writes batches into the set. */
-  write(batches: readonly StoredBatch[]): BatchResult[] {
+  write(packed: PackedBatches): BatchResult[] {
     if (this.#isOutdated) this.#writer.forget();
     this.#isOutdated = false;
-    const packed = pack(batches);
-    removeNul(packed);
     const results = this.#writer.write(packed);
     this.#writer.flush();
     return results;
@@ -289,7 +296,8 @@ export class WorkingSet {
 
   /** Takes back everything since `begin`. */
   rollback(): void {
-    if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+    if (!this.#database.isTransaction) return;
+    this.#database.exec('ROLLBACK');
     for (const [table, ids] of this.#ids) {
       for (const local of ids.rollback()) this.#times.get(table)!.delete(local);
     }

@@ -80,21 +80,6 @@ export const COVERAGE_DAYS: WorkingTable = {
   ],
 };
 
-export const HOSTS: WorkingTable = {
-  name: 'hosts',
-  keys: [['id', 'bigint']],
-  others: [['name', 'text'], ['facts', 'text'], ...TIMES],
-};
-
-export const STREAMS: WorkingTable = {
-  name: 'streams',
-  keys: [['stream', 'text']],
-  others: [
-    ['host', 'bigint'],
-    ['last_seq', 'bigint'],
-  ],
-};
-
 /** Processes. They belong to one host, and are looked up by their hash. */
 export const CALLERS: WorkingTable = {
   name: 'callers',
@@ -180,8 +165,6 @@ export const DICTIONARIES: readonly DictionaryTable[] = [
 export const TRACKED: readonly WorkingTable[] = [
   ...HOST_TABLES,
   COVERAGE_DAYS,
-  HOSTS,
-  STREAMS,
   CALLERS,
   FUTURE_CALLS,
   ...DICTIONARIES,

@@ -101,6 +101,22 @@ export class BatchWriter {
     this.#callsAdded = 0;
   }
 
+  /** See `Callers.remembers`. */
+  remembersCaller(key: string): boolean {
+    return this.#callers.remembers(key);
+  }
+
+  /** Forgets what is remembered of a host: its rows were changed elsewhere. Must be called between transactions. */
+  forgetHost(id: string, row: number): void {
+    this.#senders.forgetHost(id);
+    this.#bounds.forgetHost(row);
+  }
+
+  /** Forgets the position of a stream, like `forgetHost`. */
+  forgetStream(stream: string): void {
+    this.#senders.forgetStream(stream);
+  }
+
   /** Forgets all rows. They may have been deleted, or were never committed. */
   forget(): void {
     this.#senders.forget();

@@ -100,6 +100,11 @@ export class Callers {
     this.#touch = database.prepare('UPDATE callers SET last_us = max(last_us, ?) WHERE id = ?');
   }
 
+  /** Tells whether the row of a caller is remembered, by its key in base64. */
+  remembers(key: string): boolean {
+    return this.#cache.has(key);
+  }
+
   /** Returns the row of a caller, and adds it where it is new. */
   callerRow(
     { json, key: ownKey }: PackedCaller,

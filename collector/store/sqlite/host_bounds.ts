@@ -161,6 +161,11 @@ export class HostBounds {
     this.#notes.clear();
   }
 
+  /** Forgets what a host has used: its row was changed elsewhere. Must be called between transactions. */
+  forgetHost(host: number): void {
+    this.#usages.delete(host);
+  }
+
   /** Forgets everything that is not stored. Required after a rollback or a deletion. */
   forget(): void {
     this.#usages.clear();

@@ -124,6 +124,16 @@ export class Senders {
     this.#changedHosts.clear();
   }
 
+  /** Forgets a host, whose row was changed elsewhere. Must be called between transactions. */
+  forgetHost(id: string): void {
+    this.#hosts.delete(id);
+  }
+
+  /** Forgets the position of a stream, which was changed elsewhere. Must be called between transactions. */
+  forgetStream(stream: string): void {
+    this.#streams.delete(stream);
+  }
+
   /** Forgets all rows. Required after a rollback or a deletion, when they may not exist. */
   forget(): void {
     this.#hosts.clear();

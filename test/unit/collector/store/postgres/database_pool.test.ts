@@ -10,7 +10,11 @@ import {
   sqlState,
   UnknownOutcomeError,
 } from '../../../../../collector/store/postgres/database_errors.ts';
-import { DatabasePool, type PoolOptions } from '../../../../../collector/store/postgres/database_pool.ts';
+import {
+  DatabasePool,
+  type PoolOptions,
+  type Session,
+} from '../../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
 import { Authority, NO_OPENSSL } from '../../../../support/collector/access/certificates.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
@@ -51,6 +55,30 @@ describe('one server', { skip: NO_POSTGRES }, () => {
     });
     await assert.rejects(failed, /not this one/);
     assert.deepEqual(await pool.query('SELECT a FROM t'), [{ a: 9_007_199_254_740_991 }]);
+    await pool.close();
+  });
+
+  test('statements that are sent together run in order, and fail with the reason of the first', async () => {
+    const pool = open(await server.createDatabase(), { prepares: true });
+    await pool.query('CREATE TABLE t (a bigint PRIMARY KEY)');
+    const insert = (session: Session, ...values: number[]) =>
+      values.map((value) => session.execute('INSERT INTO t VALUES ($1)', [value]));
+    await pool.transaction(async (session) => {
+      await Promise.all(insert(session, 1, 2, 3));
+      assert.deepEqual(await session.arrays('SELECT a FROM t ORDER BY a'), [[1], [2], [3]]);
+    });
+    const failed = pool.transaction(async (session) => {
+      const sent = insert(session, 4, 2, 5);
+      // Whoever looks at the last one first is told the same.
+      await Promise.allSettled(sent);
+      await sent[2];
+    });
+    await assert.rejects(failed, { code: '23505', message: /duplicate key/ });
+    await assert.rejects(
+      pool.transaction((session) => Promise.all(insert(session, 6, 1, 7))),
+      { code: '23505' },
+    );
+    assert.deepEqual(await pool.query('SELECT count(*) AS rows FROM t'), [{ rows: 3 }]);
     await pool.close();
   });
 

@@ -1,0 +1,129 @@
+/** Stores the calls of a transaction, and what they add to the sums. */
+import { DAY_US } from '../../contract/window.ts';
+import { BUCKET_US, type Cell, type CountedSums } from '../sqlite/counted_rows.ts';
+import { adding, type Column, hexOf, insertRows, type Value } from './bulk.ts';
+import type { Session } from './database_pool.ts';
+import { DuplicateError } from './retries.ts';
+import type { WorkingSet } from './working_set.ts';
+import { FUTURE_CALLS, IDENTITY_HOSTS } from './working_tables.ts';
+
+const CALLS: readonly Column[] = [
+  ['time_us', 'bigint'],
+  ['id', 'uuid'],
+  ['host', 'bigint'],
+  ['identity', 'bigint'],
+  ['caller', 'bigint'],
+  ['kind', 'bigint'],
+  ['shape', 'bigint'],
+  ['user_agent', 'bigint'],
+  ['path', 'text'],
+  ['query', 'text'],
+  ['duration_ms', 'double precision'],
+  ['source_address', 'text'],
+  ['source_port', 'integer'],
+];
+const SUMS: readonly Column[] = [
+  ['count', 'bigint'],
+  ['first_us', 'bigint'],
+  ['last_us', 'bigint'],
+];
+const HOST: Column = ['host', 'bigint'];
+const CLASS: Column = ['class', 'smallint'];
+const HOUR: Column = ['hour', 'integer'];
+const DAY: Column = ['day', 'integer'];
+const IDENTITY: Column = ['identity', 'bigint'];
+const KIND: Column = ['kind', 'bigint'];
+const SLOT: Column = ['slot', 'smallint'];
+
+/** A call that is stored already is a violation of a unique key (`isDuplicate`). */
+export async function storeCalls(session: Session, set: WorkingSet, slot: number): Promise<void> {
+  const future = set.changes(FUTURE_CALLS).rows.map((row) => [hexOf(row[0]!), row[1]!]);
+  const columns = [...FUTURE_CALLS.keys, ...FUTURE_CALLS.others];
+  const insertFuture = insertRows(session, 'future_calls', columns, ['id'], future, '(id) DO NOTHING');
+  const days = new Map<number, number>();
+  for (const [timeUs] of set.added.calls) {
+    const day = Math.floor(timeUs / DAY_US);
+    days.set(day, (days.get(day) ?? 0) + 1);
+  }
+  const rows = set.toStored('calls', CALLS, set.added.calls);
+  const insertCalls = insertRows(session, 'calls', CALLS, ['host', 'time_us', 'id'], rows, null);
+  const count = insertRows(
+    session,
+    'call_counts',
+    [DAY, SLOT, ['calls', 'bigint']],
+    ['day'],
+    [...days].map(([day, count]) => [day, slot, count]),
+    '(day, slot) DO UPDATE SET calls = call_counts.calls + excluded.calls',
+  );
+  const [added] = await Promise.all([insertFuture, insertCalls, count]);
+  if (added < future.length)
+    throw new DuplicateError('A call that is dated by its receipt is stored already.');
+}
+
+export async function storeSums(session: Session, set: WorkingSet, slot: number): Promise<void> {
+  await Promise.all([
+    addSums(session, set, 'hourly', [HOST, CLASS, HOUR, IDENTITY, KIND], sumRows(set, 'hourly')),
+    addSums(session, set, 'daily', [HOST, CLASS, DAY, IDENTITY, KIND], sumRows(set, 'daily')),
+    addSums(
+      session,
+      set,
+      'fleet_hourly',
+      [SLOT, CLASS, HOUR, IDENTITY, KIND],
+      sumRows(set, 'fleetHourly', slot),
+    ),
+    addSums(
+      session,
+      set,
+      'fleet_daily',
+      [SLOT, CLASS, DAY, IDENTITY, KIND],
+      sumRows(set, 'fleetDaily', slot),
+    ),
+  ]);
+}
+
+/** Returns the sums that the transaction adds. `slot` takes the place of the host in sums over all hosts. */
+function sumRows(set: WorkingSet, table: keyof CountedSums, slot?: number): Value[][] {
+  const bucketUs = BUCKET_US[table];
+  return set.added.sums[table].map((cell: Cell) => {
+    const startUs = cell.bucket * bucketUs;
+    return [
+      ...[slot ?? cell.host, cell.class, cell.bucket, cell.identity, cell.kind],
+      ...[cell.count, cell.firstUs - startUs, cell.lastUs - startUs],
+    ];
+  });
+}
+
+/** Adds the times of workloads on hosts. */
+export async function storeIdentities(session: Session, set: WorkingSet): Promise<void> {
+  const { name, keys, others } = IDENTITY_HOSTS;
+  const columns = [...keys, ...others];
+  const rows = set.added.onHosts.map(({ host, identity, firstUs, lastUs, lastV1Us }) => [
+    host,
+    identity,
+    firstUs,
+    lastUs,
+    lastV1Us,
+  ]);
+  await insertRows(
+    session,
+    name,
+    columns,
+    ['host', 'identity'],
+    set.toStored(name, columns, rows),
+    `(host, identity) DO UPDATE SET first_us = least(identity_hosts.first_us, excluded.first_us),
+       last_us = greatest(identity_hosts.last_us, excluded.last_us),
+       last_v1_us = greatest(identity_hosts.last_v1_us, excluded.last_v1_us)`,
+  );
+}
+
+async function addSums(
+  session: Session,
+  set: WorkingSet,
+  table: string,
+  keys: readonly Column[],
+  rows: Value[][],
+): Promise<void> {
+  const columns = [...keys, ...SUMS];
+  const names = keys.map(([name]) => name);
+  await insertRows(session, table, columns, names, set.toStored(table, columns, rows), adding(table, names));
+}
