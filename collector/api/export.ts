@@ -20,10 +20,10 @@ export const formatQuery = {
     ),
 };
 
-/** Returns the response contents of a list for the OpenAPI document. */
-export function listContent<S extends z.ZodType>(item: S) {
+/** Returns the response contents of a list for the OpenAPI document. `more`: fields of a page beside its items. */
+export function listContent<S extends z.ZodType, M extends z.ZodRawShape>(item: S, more?: M) {
   return {
-    'application/json': { schema: z.object({ items: z.array(item), next: z.string().nullable() }) },
+    'application/json': { schema: z.object({ items: z.array(item), next: z.string().nullable(), ...more }) },
     'text/csv': { schema: z.string() },
     'application/x-ndjson': { schema: z.string() },
   };

@@ -2,6 +2,7 @@
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { ZodObject } from 'zod';
+import { toTimestamp } from '../store/time.ts';
 import { cutRow } from './cut_row.ts';
 import type { ApiEnv } from './env.ts';
 import { type ExportOptions, exportAnswer, type Format, singleGroup } from './export.ts';
@@ -31,15 +32,23 @@ export async function pageAnswer<T extends { id: string }>(
     list,
     ...options
   }: Pick<ListAnswerOptions<T>, 'format' | 'name' | 'schema' | 'list' | 'log' | 'metrics'> & {
-    page: () => Promise<{ items: readonly T[]; next: Pick<Cursor, 'after' | 'given'> | null }>;
+    /** `asOfUs`: when what is listed was judged, where that can be some time ago. */
+    page: () => Promise<{
+      items: readonly T[];
+      next: Pick<Cursor, 'after' | 'given'> | null;
+      asOfUs?: number;
+    }>;
     /** All items in their order, in groups. */
     all: () => AsyncIterable<readonly T[]>;
   },
 ) {
   const { format } = options;
   if (format !== 'json') return exportAnswer(c, { ...options, format, items: all() });
-  const { items, next } = await page();
-  return c.json({ items: items.map(cutRow), next: cursorAfter(next, list) }, 200, { Vary: 'Accept' });
+  const { items, next, asOfUs } = await page();
+  const answer = { items: items.map(cutRow), next: cursorAfter(next, list) };
+  return c.json(asOfUs === undefined ? answer : { ...answer, as_of: toTimestamp(asOfUs) }, 200, {
+    Vary: 'Accept',
+  });
 }
 
 export function listAnswer<T extends { id: string }>(

@@ -8,6 +8,8 @@ import type { HostProfile } from '../store/store.ts';
 import { type HostSummary, worstHostFirst } from './hosts.ts';
 
 export interface HostBoard {
+  /** When the judgement began: everything that was stored before counts. Microseconds since 1970. */
+  asOfUs: number;
   /** In an order that is always the same. */
   hosts: readonly HostSummary[];
   /** Profiles of these hosts by number. */

@@ -84,6 +84,7 @@ export class Insight {
 
   /** Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. */
   async board({ window }: Question, filter: HostFilter = {}): Promise<HostBoard> {
+    const asOfUs = this.#nowUs();
     const hosts: HostSummary[] = [];
     const profiles = new Map<number, HostProfile>();
     for await (const { briefs, profileOf } of this.#judge.judgeAll(window, choiceOf(filter))) {
@@ -92,7 +93,7 @@ export class Insight {
         profiles.set(brief.summary.profile, profileOf(brief));
       }
     }
-    return { hosts, profiles };
+    return { asOfUs, hosts, profiles };
   }
 
   /** `board`: of the same window; without it, hosts are judged now. */
@@ -249,11 +250,11 @@ export class Insight {
     selection: HostSelection,
     { limit, place }: PageChoice,
     board?: HostBoard,
-  ): Promise<{ items: Host[]; next: HostPlace | null }> {
+  ): Promise<{ items: Host[]; next: HostPlace | null; asOfUs: number }> {
     const { verdicts: _v, state: _s, sort, ...filter } = selection;
-    const chosen = chosenHosts(board ?? (await this.board(question, filter)), selection);
-    const { hosts, next } = pageOfHosts(chosen, orderOf(sort), limit, place);
-    return { items: await this.describeHosts(hosts), next };
+    const judged = board ?? (await this.board(question, filter));
+    const { hosts, next } = pageOfHosts(chosenHosts(judged, selection), orderOf(sort), limit, place);
+    return { items: await this.describeHosts(hosts), next, asOfUs: judged.asOfUs };
   }
 
   /** Returns all hosts in the order of their list, some hundred at a time. They are judged at one time. */

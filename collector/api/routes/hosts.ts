@@ -33,7 +33,7 @@ const listRoute = route({
   tags: ['findings'],
   summary: 'Hosts with their readiness',
   description:
-    'Verdicts of large fleets can be up to 30 seconds old, so that pages follow each other without a wait. ' +
+    'Verdicts of large fleets can be up to 30 seconds old, so that pages follow each other without a wait: `as_of` says when they were judged. ' +
     'Exports, alerts and the guards of a plan are always judged anew.',
   request: {
     query: z.strictObject({
@@ -47,7 +47,16 @@ const listRoute = route({
       ...formatQuery,
     }),
   },
-  responses: { 200: { description: 'A page of hosts, or all of them.', content: listContent(HostSchema) } },
+  responses: {
+    200: {
+      description: 'A page of hosts, or all of them.',
+      content: listContent(HostSchema, {
+        as_of: z.iso
+          .datetime()
+          .describe('When the hosts were judged. Everything that was stored before counts.'),
+      }),
+    },
+  },
 });
 
 const oneRoute = route({

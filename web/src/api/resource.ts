@@ -11,6 +11,8 @@ export interface Resource<T> {
 }
 
 export interface ResourceList<T> extends Resource<T[]> {
+  /** When the first page was judged; null where the list does not say. */
+  asOf: string | null;
   /** Loads the next page; null after the last one. */
   more: (() => void) | null;
   loadingMore: boolean;
@@ -79,6 +81,7 @@ export function useResource<T>(path: string | null, refresh = true): Resource<T>
 interface Page<T> {
   items: T[];
   next: string | null;
+  as_of?: string;
 }
 
 /** The pages after the first one. They belong to one load of the first page. */
@@ -123,6 +126,7 @@ export function useResourceList<T>(path: string, limit: number): ResourceList<T>
   return {
     data:
       first.data === null ? null : isExtended ? [...first.data.items, ...further.items] : first.data.items,
+    asOf: first.data?.as_of ?? null,
     problem: first.problem ?? problem,
     loading: first.loading,
     reload: first.reload,

@@ -84,6 +84,11 @@ function HostList({ filters, sort, days }: ListProps) {
           </EmptyNotice>
         ) : (
           <>
+            {list.asOf !== null && (
+              <p class="table-note">
+                Judged <RelativeTime at={list.asOf} />.
+              </p>
+            )}
             <Table
               caption="Hosts"
               columns={columns(windowQuery)}

@@ -10,8 +10,13 @@ import {
 } from '../../../../collector/insight/host_board.ts';
 import { toMicroseconds } from '../../../../collector/store/time.ts';
 
+/** When made hosts were judged. */
+export const AS_OF = '2026-10-01T12:00:00.000000Z';
+const AS_OF_US = toMicroseconds(AS_OF);
+
 export function boardOf(hosts: readonly Host[]): HostBoard {
   return {
+    asOfUs: AS_OF_US,
     hosts: hosts.map((host, number) => ({
       id: host.id,
       name: host.name,
@@ -45,7 +50,7 @@ export function boardOf(hosts: readonly Host[]): HostBoard {
 export function pageOfMade(hosts: readonly Host[], selection: HostSelection, { limit, place }: PageChoice) {
   const byId = new Map(hosts.map((host) => [host.id, host]));
   const page = pageOfHosts(chosenHosts(boardOf(hosts), selection), orderOf(selection.sort), limit, place);
-  return { items: page.hosts.map(({ id }) => byId.get(id)!), next: page.next };
+  return { items: page.hosts.map(({ id }) => byId.get(id)!), next: page.next, asOfUs: AS_OF_US };
 }
 
 function usOf(time: string | null): number | null {

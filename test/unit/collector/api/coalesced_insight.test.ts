@@ -90,11 +90,11 @@ test('all pages of all lists of hosts share one judgement of the fleet', async (
     board: async () => {
       judged += 1;
       now += 400;
-      return boardOf(hosts);
+      return { ...boardOf(hosts), asOfUs: judged };
     },
     hostPage: async (_question, selection, page, board) => {
       assert.equal(board!.hosts.length, 2);
-      return pageOfMade(hosts, selection, page);
+      return { ...pageOfMade(hosts, selection, page), asOfUs: board!.asOfUs };
     },
     overview: async (_question, _filter, board) => {
       assert.equal(board!.hosts.length, 2);
@@ -110,7 +110,8 @@ test('all pages of all lists of hosts share one judgement of the fleet', async (
     first.items.map(({ id }) => id),
     [makeHost(1).id],
   );
-  await insight.hostPage(lastDays(14), {}, { limit: 1, place: first.next });
+  const second = await insight.hostPage(lastDays(14), {}, { limit: 1, place: first.next });
+  assert.deepEqual([first.asOfUs, second.asOfUs], [1, 1], 'each page says when it was judged');
   await insight.hostPage(lastDays(90), { sort: 'name', accounts: ['1'] }, page);
   await insight.overview(lastDays(14), {});
   assert.equal(judged, 1, 'verdicts are about the readiness window, whatever the days of the question are');

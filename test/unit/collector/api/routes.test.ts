@@ -31,6 +31,7 @@ import {
   startApi,
 } from '../../../support/collector/api/api_bench.ts';
 import { makeHost, makeOffender } from '../../../support/collector/api/findings.ts';
+import { AS_OF } from '../../../support/collector/api/host_pages.ts';
 import { PLAN_ID, planReport, stepReport } from '../../../support/enforce/reports.ts';
 
 let api: ApiBench;
@@ -73,7 +74,7 @@ const CASES: Case[] = [
     as: 'admin',
     answer: strict(triage),
   },
-  { path: '/api/v1/hosts', as: 'viewer', answer: list(host) },
+  { path: '/api/v1/hosts', as: 'viewer', answer: list(host).extend({ as_of: z.literal(AS_OF) }) },
   { path: '/api/v1/readiness', as: 'viewer', answer: list(hostReadiness) },
   { path: `/api/v1/hosts/${makeHost(1).id}`, as: 'viewer', answer: strict(hostDetail) },
   { path: '/api/v1/groups?by=tag:team', as: 'viewer', answer: list(group) },
