@@ -68,20 +68,47 @@ export class PostgresServer {
   /** Starts a standby that follows a server. `name` is its `application_name` there. */
   static async startStandby(primary: PostgresServer, name: string): Promise<PostgresServer> {
     const server = await PostgresServer.#create(primary.port !== null);
-    server.#run('pg_basebackup', [
-      ...['-D', join(server.directory, 'data'), '-c', 'fast', '--no-sync', '-R'],
-      ...[
-        '-d',
-        `host=${primary.directory} port=${primary.port ?? DEFAULT_PORT} user=postgres application_name=${name}`,
-      ],
-    ]);
-    // The configuration was copied too, and the last value of a setting counts.
-    appendFileSync(
-      join(server.directory, 'data', 'postgresql.auto.conf'),
-      `unix_socket_directories = '${server.directory}'\nport = ${server.port ?? DEFAULT_PORT}\n`,
-    );
+    server.#copy(primary, ['-R'], ` application_name=${name}`);
+    server.#setAgain();
     await server.start();
     return server;
+  }
+
+  /** Makes a base backup of a server. `restore` makes a server of it. */
+  static async backup(of: PostgresServer): Promise<PostgresServer> {
+    const backup = await PostgresServer.#create(of.port !== null);
+    backup.#copy(of, [], '');
+    return backup;
+  }
+
+  /**
+   * Starts a base backup, which first gets what the settings of the recovery name (PostgreSQL 15 documentation, 20.5.5
+   * "Archive Recovery" and 20.5.6 "Recovery Target"). Resolves when it takes changes.
+   */
+  async restore(settings: readonly string[]): Promise<void> {
+    this.#setAgain(settings);
+    writeFileSync(join(this.directory, 'data', 'recovery.signal'), '');
+    await this.start();
+    const deadline = performance.now() + START_MS;
+    while (
+      (await this.query('postgres', 'SELECT pg_is_in_recovery() AS recovers'))[0]!['recovers'] === true
+    ) {
+      if (performance.now() > deadline) throw new Error(`The recovery did not end: ${this.log()}`);
+      await sleep(50);
+    }
+  }
+
+  #copy(of: PostgresServer, args: readonly string[], parameters: string): void {
+    const address = `host=${of.directory} port=${of.port ?? DEFAULT_PORT} user=postgres${parameters}`;
+    const target = join(this.directory, 'data');
+    this.#run('pg_basebackup', ['-D', target, '-c', 'fast', '--no-sync', ...args, '-d', address]);
+  }
+
+  /** Gives a copy of a server settings of its own. The last value of a setting counts. */
+  #setAgain(settings: readonly string[] = []): void {
+    const own = [`unix_socket_directories = '${this.directory}'`, `port = ${this.port ?? DEFAULT_PORT}`];
+    const file = join(this.directory, 'data', 'postgresql.auto.conf');
+    appendFileSync(file, `${[...own, ...settings].join('\n')}\n`);
   }
 
   static async #create(tcp: boolean): Promise<PostgresServer> {
