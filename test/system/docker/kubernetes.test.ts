@@ -1,61 +1,17 @@
 /** docker/kubernetes: rendered by kubectl, held against Kubernetes' own schemas, and against what README.md promises. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative, resolve } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, it } from 'node:test';
-import { promisify } from 'node:util';
-import { parseAllDocuments } from 'yaml';
 import { agentSettings } from '../../../agent/config.ts';
 import { collectorSettings } from '../../../collector/config.ts';
-import { programPath } from '../../../lab/engines/need.ts';
 import { ROOT } from '../../support/docker/images.ts';
+import { cannotRender, find, type Resource, render } from '../../support/docker/kustomize.ts';
 import { hasPackage, typeErrors } from '../../support/docker/typed.ts';
 
-const run = promisify(execFile);
 const ROOM = join(ROOT, 'docker/kubernetes');
-const OVERLAYS = ['base', 'overlays/eks', 'overlays/dev'] as const;
-/** `patches` and `components` came with Kustomize 3.7; kubectl has had it from 1.21 on. */
-const OLDEST_KUBECTL_MINOR = 21;
-
-interface Resource {
-  apiVersion: string;
-  kind: string;
-  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
-  // biome-ignore lint/suspicious/noExplicitAny: rendered YAML of many kinds, looked at in places
-  spec?: any;
-  // biome-ignore lint/suspicious/noExplicitAny: as above
-  [key: string]: any;
-}
-
-const kubectl = programPath('kubectl');
-const skip = await whyNot();
-
-async function whyNot(): Promise<string | false> {
-  if (kubectl === null) return 'kubectl is missing (Debian kubernetes-client)';
-  const { stdout } = await run(kubectl, ['version', '--client', '--output=json']);
-  const { major, minor } = JSON.parse(stdout).clientVersion;
-  const isOld = Number(major) === 1 && Number.parseInt(minor, 10) < OLDEST_KUBECTL_MINOR;
-  return isOld ? `kubectl ${major}.${minor} is too old for components (1.${OLDEST_KUBECTL_MINOR})` : false;
-}
-
-async function render(path: string): Promise<Resource[]> {
-  const { stdout, stderr } = await run(kubectl!, ['kustomize', resolve(ROOM, path)]);
-  assert.doesNotMatch(stderr, /deprecated/i);
-  return parseAllDocuments(stdout).map((document) => {
-    assert.deepEqual(document.errors, []);
-    return document.toJS() as Resource;
-  });
-}
-
-function find(resources: readonly Resource[], kind: string, name?: string): Resource {
-  const found = resources.filter(
-    (one) => one.kind === kind && (name === undefined || one.metadata.name === name),
-  );
-  assert.equal(found.length, 1, `${kind} ${name ?? ''}`);
-  return found[0]!;
-}
+const OVERLAYS = ['base', 'overlays/eks', 'overlays/dev', 'overlays/many-collectors'] as const;
 
 function moduleOf({ apiVersion, kind }: Resource): { module: string; type: string } {
   const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
@@ -64,7 +20,7 @@ function moduleOf({ apiVersion, kind }: Resource): { module: string; type: strin
   return { module: [from, group, version, kind].filter((part) => part !== '').join('/'), type: `I${kind}` };
 }
 
-describe('Kubernetes manifests', { skip }, () => {
+describe('Kubernetes manifests', { skip: await cannotRender() }, () => {
   for (const overlay of OVERLAYS) {
     it(`${overlay}: every resource is of its published schema, with no field that does not exist`, async (t) => {
       const resources = await render(overlay);
@@ -252,9 +208,13 @@ describe('Kubernetes manifests', { skip }, () => {
   it('README.md: every setting of the base that an overlay may change, and every secret, is in it', async () => {
     const readme = readFileSync(join(ROOM, 'README.md'), 'utf8');
     const resources = await render('overlays/eks');
+    const many = await render('overlays/many-collectors');
     const secrets = new Set(
-      JSON.stringify(resources).match(/imdswatch-(?:enrolment|collector-tls|collector-ca|prometheus)/g),
+      JSON.stringify([resources, many]).match(
+        /imdswatch-(?:enrolment|collector-tls|collector-ca|prometheus|database)/g,
+      ),
     );
+    assert.equal(secrets.size, 5);
     for (const secret of secrets) assert.ok(readme.includes(`\`${secret}\``), secret);
     for (const capability of find(resources, 'DaemonSet').spec.template.spec.containers[0].securityContext
       .capabilities.add) {
