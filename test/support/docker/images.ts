@@ -43,8 +43,16 @@ export class DockerCommand {
   }
 }
 
-/** `imdswatch-agent` and `imdswatch-collector`, by the commands of docker/README.md. */
-export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void> {
+/**
+ * `imdswatch-agent` and `imdswatch-collector`, or only some of them, by the commands of docker/README.md. The base is a
+ * Debian, by default a bare one.
+ */
+export async function buildImages(
+  lab: Lab,
+  docker: DockerCommand,
+  targets: readonly string[] = ['agent', 'collector'],
+  base: () => Promise<string> = debianTree,
+): Promise<void> {
   const context = join(lab.home, 'checkout');
   const dist = join(context, 'dist');
   mkdirSync(join(context, 'docker'), { recursive: true });
@@ -53,18 +61,18 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
     cpSync(join(ROOT, path), join(context, path));
   }
   // Both to their end, whatever becomes of either: nothing may be written after the lab is gone.
-  const made = await Promise.allSettled([keptPackages(NATIVE), importBase(docker)]);
+  const made = await Promise.allSettled([keptPackages(NATIVE), importBase(docker, base)]);
   for (const one of made) if (one.status === 'rejected') throw one.reason;
   const { deb } = await keptPackages(NATIVE);
   cpSync(deb, join(dist, basename(deb)));
-  for (const target of ['agent', 'collector']) {
+  for (const target of targets) {
     const file = join(context, 'docker/Dockerfile');
     await docker.docker('build', '--file', file, '--target', target, '--tag', `imdswatch-${target}`, context);
   }
 }
 
-async function importBase(docker: DockerCommand): Promise<void> {
-  const directory = await debianTree();
+async function importBase(docker: DockerCommand, base: () => Promise<string>): Promise<void> {
+  const directory = await base();
   const script = `tar --directory="$1" --exclude=./usr/share/doc/* --exclude=./usr/share/locale/* --numeric-owner --create . | "$2" import - ${BASE}`;
   const { status, stderr } = await docker.try(['sh', '-c', script, 'sh', directory, programPath('docker')!]);
   assert.equal(status, 0, stderr);
