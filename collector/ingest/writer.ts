@@ -19,7 +19,7 @@ const RECORDS_SHARED = 1000;
 /** Share of one host, however many hosts there are. */
 const LEAST_RECORDS_OF_HOST = 25;
 /** Records that must wait for a second transaction to be given to the store. */
-const RECORDS_OF_SECOND = 500;
+const RECORDS_OF_SECOND = 1000;
 /**
  * With this many recent hosts, a host that is alone in the next transaction waits for others, for at most
  * `ALONE_WAIT_MS`.
@@ -110,7 +110,7 @@ export class Writer {
   #startLane(): void {
     const isNeeded = this.#lanes.size === 0 ? this.#queues.size > 0 : this.#needsSecond();
     if (!isNeeded) return;
-    const lane = this.#run(this.#lanes.size === 0).finally(() => {
+    const lane = this.#run().finally(() => {
       this.#lanes.delete(lane);
       this.#startLane();
     });
@@ -125,8 +125,8 @@ export class Writer {
     return this.#queues.freeRecords >= RECORDS_OF_SECOND;
   }
 
-  /** `isFirst`: no other lane runs when it starts. The second one ends when few records wait. */
-  async #run(isFirst: boolean): Promise<void> {
+  /** Runs until nothing waits, or until little waits that the other lane can have: a small transaction costs nearly as much. */
+  async #run(): Promise<void> {
     let transaction = await this.#beginLater(false);
     while (transaction !== null) {
       this.#startLane();
@@ -135,7 +135,7 @@ export class Writer {
       // The answers to a thousand agents take longer than a small transaction. The store writes meanwhile.
       transaction = !hasLeftover && this.#hasMany() ? this.#begin() : null;
       answer();
-      if (transaction === null && isFirst && this.#queues.size > 0) {
+      if (transaction === null && this.#lanes.size === 1 && this.#queues.size > 0) {
         transaction = await this.#beginLater(hasLeftover);
       }
     }
