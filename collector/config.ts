@@ -8,7 +8,7 @@ import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from
 import { OperatorError } from '../common/operator_error.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
-import { databaseUrlText, network, ownerRuleText, releasePatternText } from './setting_texts.ts';
+import { databaseUrlText, network, ownerRuleText, placeText, releasePatternText } from './setting_texts.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
 
 /** Settings by which callers become workloads. Commands that read the store have them too. */
@@ -28,6 +28,9 @@ export const workloadShape = {
       'Paths in which {release} stands for a part that changes with a release, such as /srv/shop/{release}/bin, separated by commas. A * stands for any other part of a name. Versions, snap revisions and many deployment ids are built in.',
     ),
 };
+
+/** A setting of `imdswatch store` that names a store. */
+export const storePlace = placeText.meta({ secret: true });
 
 export const collectorSettings = z.object({
   listen: z

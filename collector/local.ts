@@ -37,6 +37,9 @@ export type { SchemaChange } from './store/schema_change.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
 export { DiskFullError } from './store/sqlite/disk_full.ts';
 export { changeSchemas, plannedChanges } from './store_place.ts';
+export type { Comparison } from './transfer/compare_stores.ts';
+export { type CopyReport, copyStore } from './transfer/copy_store.ts';
+export { type Place, placeOf } from './transfer/places.ts';
 export type { Access, Actor, Destinations, InsightOptions, StorePlace, StoreQueries };
 
 /** The databases of a data_dir, and the schema that this release brings each one to. */

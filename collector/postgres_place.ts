@@ -8,6 +8,7 @@ import { LIVE_SCHEMA } from './live/postgres/feed_schema.ts';
 import { hearsNotifications, NOT_HEARD } from './live/postgres/notifications.ts';
 import { PostgresRelay } from './live/postgres/postgres_relay.ts';
 import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
+import { COLLECTOR_NAMES } from './store/postgres/connected_collectors.ts';
 import { DatabasePool } from './store/postgres/database_pool.ts';
 import { describeAddress, parseDatabaseUrl } from './store/postgres/database_url.ts';
 import type { Durability } from './store/postgres/durability.ts';
@@ -31,7 +32,7 @@ export async function openData(
 ): Promise<OpenedData> {
   const address = parseDatabaseUrl(url);
   const store = await PostgresStore.open(address, { helperPrograms, onSchemaChange });
-  const pool = new DatabasePool(address, { max: ADMIN_CONNECTIONS, applicationName: 'imdswatch admin' });
+  const pool = new DatabasePool(address, { max: ADMIN_CONNECTIONS, applicationName: COLLECTOR_NAMES.admin });
   try {
     const admin = await PostgresAdminStore.open(pool, onSchemaChange);
     return {

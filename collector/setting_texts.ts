@@ -3,7 +3,7 @@ import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { OperatorError } from '../common/operator_error.ts';
 import { ownerRule } from './insight/owner_rules.ts';
-import { hasPassword, parseDatabaseUrl } from './store/postgres/database_url.ts';
+import { hasPassword, isDatabaseUrl, parseDatabaseUrl } from './store/postgres/database_url.ts';
 import { releasePattern } from './store/release_names.ts';
 
 export const network = z.string().refine((text) => {
@@ -31,11 +31,21 @@ export const ownerRuleText = z.string().refine((text) => {
   }
 }, 'must be namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER');
 
+export const databaseUrlText = z.string().superRefine(checkDatabaseUrl);
+
+/** A place where a collector keeps its data: the address of a database, or the directory of an embedded store. */
+export const placeText = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    if (isDatabaseUrl(text)) checkDatabaseUrl(text, context);
+  });
+
 /**
  * A password in it is refused: others see the arguments and the environment of a process, and people copy
  * configuration files.
  */
-export const databaseUrlText = z.string().superRefine((text, context) => {
+function checkDatabaseUrl(text: string, context: z.RefinementCtx): void {
   const refuse = (message: string) => context.addIssue({ code: 'custom', message });
   if (hasPassword(text)) {
     refuse(
@@ -49,4 +59,4 @@ export const databaseUrlText = z.string().superRefine((text, context) => {
     if (!(error instanceof OperatorError)) throw error;
     refuse(`must be the address of a database. ${error.message.replace(/\.$/, '')}`);
   }
-});
+}

@@ -59,6 +59,8 @@ const TABLES: readonly Table[] = [
   table('confirmed_hosts', 1, 'host_id plan step confirmed_us drifted_us'),
 ];
 
+export const ADMIN_TABLES: readonly string[] = TABLES.map(({ name }) => name);
+
 const PAGE_ROWS = 1_000;
 
 /** The sum of a table. Tables with equal sums have the same rows. */

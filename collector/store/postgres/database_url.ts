@@ -28,6 +28,11 @@ type Parameter = (typeof PARAMETERS)[number];
 const TLS_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const;
 type TlsMode = (typeof TLS_MODES)[number];
 
+/** Tells the address of a database from the name of a directory. */
+export function isDatabaseUrl(text: string): boolean {
+  return /^postgres(ql)?:\/\//.test(text);
+}
+
 /** Tells whether a text has a password where addresses have one. It need not be a good address. */
 export function hasPassword(text: string): boolean {
   return /:\/\/[^@]*:[^@]*@/.test(text) || /[?&]password=/i.test(text);

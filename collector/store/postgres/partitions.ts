@@ -22,19 +22,22 @@ export function partitionName(table: Partitioned, day: number): string {
 export class Partitions {
   readonly #pool: DatabasePool;
   readonly #nowUs: () => number;
+  readonly #daysBefore: number;
   /** Days that need nothing more: they have a partition, or the default one has rows of them. */
   readonly #done: Record<Partitioned, Set<number>> = { calls: new Set(), record_ids: new Set() };
 
-  constructor(pool: DatabasePool, nowUs: () => number) {
+  /** `daysBefore`: days before today that get partitions of their own. */
+  constructor(pool: DatabasePool, nowUs: () => number, daysBefore: number = DAYS_BEFORE) {
     this.#pool = pool;
     this.#nowUs = nowUs;
+    this.#daysBefore = daysBefore;
   }
 
   /** Makes the partitions of days since 1970, where they are to have some. */
   async ensure(table: Partitioned, days: Iterable<number>): Promise<void> {
     const today = Math.floor(this.#nowUs() / DAY_US);
     for (const day of days) {
-      if (this.#done[table].has(day) || day < today - DAYS_BEFORE || day > today + DAYS_AFTER) continue;
+      if (this.#done[table].has(day) || day < today - this.#daysBefore || day > today + DAYS_AFTER) continue;
       await this.#make(table, day);
       this.#done[table].add(day);
     }

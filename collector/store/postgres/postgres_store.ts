@@ -15,6 +15,7 @@ import type {
   Store,
   StoredBatch,
 } from '../store.ts';
+import { COLLECTOR_NAMES } from './connected_collectors.ts';
 import { DatabasePool } from './database_pool.ts';
 import type { DatabaseAddress } from './database_url.ts';
 import { type Durability, readDurability } from './durability.ts';
@@ -70,15 +71,15 @@ export class PostgresStore extends PostgresReader implements Store {
     // Heartbeats, figures of the cloud and retention are written besides the lanes.
     const writes = new DatabasePool(address, {
       max: lanes + 3,
-      applicationName: 'imdswatch writer',
+      applicationName: COLLECTOR_NAMES.writer,
       prepares: true,
     });
     const dictionaries = new DatabasePool(address, {
       max: lanes + 1,
-      applicationName: 'imdswatch dictionaries',
+      applicationName: COLLECTOR_NAMES.dictionaries,
       prepares: true,
     });
-    const questions = new DatabasePool(address, { max: READERS, applicationName: 'imdswatch reader' });
+    const questions = new DatabasePool(address, { max: READERS, applicationName: COLLECTOR_NAMES.reader });
     try {
       await migrate(writes, FINDINGS_SCHEMA, onSchemaChange);
       const partitions = new Partitions(dictionaries, nowUs);

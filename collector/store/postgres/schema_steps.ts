@@ -166,11 +166,24 @@ export async function requireKnown(
   database: Pick<Session, 'query'>,
   { name, steps }: DatabaseSchema,
 ): Promise<SchemaState | null> {
+  await refuseUnfinishedCopy(database);
   const state = await readState(database, name);
   if (state === null || state.needed <= steps.length) return state;
   throw new OperatorError(
     1,
     `The database was changed for a newer imdswatch: its schema ${name} has version ${state.applied}, and may be used by release ${state.oldestRelease} or later. This is release ${VERSION}, which knows version ${steps.length}. Update imdswatch on this machine.`,
+  );
+}
+
+/** `imdswatch store copy` has the table in the database until the copy is proven. */
+async function refuseUnfinishedCopy(database: Pick<Session, 'query'>): Promise<void> {
+  const [found] = await database.query<{ there: boolean }>(
+    `SELECT to_regclass('imdswatch_copy') IS NOT NULL AS there`,
+  );
+  if (found?.there !== true) return;
+  throw new OperatorError(
+    1,
+    'A copy of a store into this database has not ended. Run the same "imdswatch store copy" again: it goes on where it ended. Until then no collector may use the database.',
   );
 }
 

@@ -136,14 +136,14 @@ export function restoreAll(
 }
 
 /** Gives files that root created to the owner of `dataDir`: the collector runs as a user of its own. */
-function giveToOwner(dataDir: string, paths: readonly string[]): void {
+export function giveToOwner(dataDir: string, paths: readonly string[]): void {
   if (process.geteuid?.() !== 0) return;
   const { uid, gid } = statSync(dataDir);
   for (const path of paths) lchownSync(path, uid, gid);
 }
 
 /** Turns the write-ahead log off. With it, reading the backup would create two more files beside it. */
-function toOneFile(file: string): void {
+export function toOneFile(file: string): void {
   const database = new DatabaseSync(file);
   try {
     database.exec('PRAGMA journal_mode = DELETE');
