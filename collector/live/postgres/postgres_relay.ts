@@ -21,6 +21,9 @@ import { hearsNotifications, NOT_HEARD } from './notifications.ts';
 /** A message or a row that takes longer is given up. Calls go on to be stored meanwhile. */
 const STATEMENT_MS = 5_000;
 
+/** One connection for the feeds, and for a moment one that finds out whether listening works. */
+const LISTENING = 2;
+
 export class PostgresRelay implements FeedRelay {
   readonly #sending: DatabasePool;
   readonly #listening: DatabasePool;
@@ -45,13 +48,13 @@ export class PostgresRelay implements FeedRelay {
     address: DatabaseAddress,
     { log, onSchemaChange }: { log: Logger; onSchemaChange?: OnSchemaChange },
   ): Promise<PostgresRelay> {
-    const pool = (applicationName: string) =>
-      new DatabasePool(address, { max: 1, applicationName, statementMs: STATEMENT_MS, lockMs: STATEMENT_MS });
-    const sending = pool('imdswatch live feed');
+    const pool = (applicationName: string, max: number) =>
+      new DatabasePool(address, { max, applicationName, statementMs: STATEMENT_MS, lockMs: STATEMENT_MS });
+    const sending = pool('imdswatch live feed', 1);
     try {
       await migrate(sending, LIVE_SCHEMA, onSchemaChange);
       const key = await readLiveKey(sending);
-      return new PostgresRelay(sending, pool('imdswatch live feed, listening'), key, log);
+      return new PostgresRelay(sending, pool('imdswatch live feed, listening', LISTENING), key, log);
     } catch (error) {
       await sending.close();
       throw error;
