@@ -96,7 +96,7 @@ describe('make-secrets', { skip: needsRoot }, () => {
   it('makes certificates for the names that are verified, and no others of the cluster', async () => {
     await verify('ca.crt', 'haproxy.pem', 'collector.example.com');
     await verify('ca.crt', 'collector.crt', 'collector');
-    for (const name of ['database', 'postgres-1', 'postgres-2', 'postgres-3'])
+    for (const name of ['database', 'postgres-1', 'postgres-2', 'postgres-3', 'localhost'])
       await verify('ca.crt', 'postgres.crt', name);
     for (const name of ['etcd-1', 'etcd-2', 'etcd-3', 'localhost'])
       await verify('cluster-ca.crt', 'cluster.crt', name);
