@@ -35,7 +35,7 @@ export const databaseUrlText = z.string().superRefine(checkDatabaseUrl);
 
 /** A place where a collector keeps its data: the address of a database, or the directory of an embedded store. */
 export const placeText = z
-  .string()
+  .string('must name a data_dir or the address of a database')
   .min(1)
   .superRefine((text, context) => {
     if (isDatabaseUrl(text)) checkDatabaseUrl(text, context);
