@@ -48,6 +48,14 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
   'jsonc-parser': ['lib/esm'],
   'web-tree-sitter': ['debug', 'lib', 'src', 'web-tree-sitter.cjs'],
   '@peculiar/x509': ['build/x509.js'],
+  // Only `liquid.node.js` is loaded, and no command.
+  liquidjs: [
+    'bin',
+    'dist/liquid.browser.min.js',
+    'dist/liquid.browser.mjs',
+    'dist/liquid.browser.umd.js',
+    'dist/liquid.node.mjs',
+  ],
   bintrees: ['dist'],
   'openapi3-ts': ['src'],
   '@grpc/proto-loader': ['build/bin'],

@@ -5,9 +5,15 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Destination } from '../../collector/contract/destination.ts';
-import { type Destinations, type LocalAdmin, type StorePlace, withAdmin } from '../../collector/local.ts';
+import {
+  type Destinations,
+  type LocalAdmin,
+  type StorePlace,
+  servedPresets,
+  withAdmin,
+} from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';
+import { DESTINATION_EXAMPLES, presetFile, readDestination } from '../alert_destination.ts';
 import { createLogger } from '../log.ts';
 import { storeShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
@@ -19,22 +25,37 @@ const json = z.boolean().default(false).describe('Print JSON.');
 const listSettings = z.object({ ...storeShape, json });
 const testSettings = z.object({ ...storeShape, json });
 const addSettings = z.object({
+  preset: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Receiver to send to, such as pagerduty. "imdswatch alert presets" lists them.'),
+  name: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe('Name of the destination. Default: that of the preset.'),
+  set: z.array(z.string()).default([]).describe('Values of the preset that are no secrets, as KEY=VALUE.'),
   from_file: z
     .string()
     .min(1)
+    .optional()
     .describe(
-      'YAML file that describes the destination, or - for stdin. "imdswatch alert --help" shows examples.',
+      'YAML file that describes the destination or has the values of the preset, or - for stdin. "imdswatch alert --help" shows examples.',
     ),
   ...storeShape,
   json,
 });
 const removeSettings = z.object({ ...storeShape });
+const presetsSettings = z.object({ json });
 
 const SUMMARIES = {
   list: 'Lists the alert destinations, without their secrets.',
   test: 'Sends a test alert to one or all destinations, and reports whether it arrived.',
   add: 'Adds a destination.',
   remove: 'Removes a destination and the alerts that wait for it.',
+  presets: 'Lists the receivers that there are presets for, or prints the file of one to fill in.',
 };
 
 export async function run(argv: string[]): Promise<number> {
@@ -48,6 +69,10 @@ export async function run(argv: string[]): Promise<number> {
     }
     case 'add':
       return add(load(addSettings).settings);
+    case 'presets': {
+      const { settings, positionals } = load(presetsSettings, ['[NAME]']);
+      return presets(positionals[0], settings);
+    }
     case 'remove': {
       const { settings, positionals } = load(removeSettings, ['NAME']);
       return remove(positionals[0]!, settings);
@@ -87,12 +112,20 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
 }
 
 async function add(settings: z.infer<typeof addSettings>): Promise<number> {
-  const { from_file } = settings;
-  const newDestination = readDestination(readText(from_file), from_file);
+  const { from_file: file, ...flags } = settings;
+  if (file === undefined && flags.preset === undefined) {
+    throw new OperatorError(
+      2,
+      'Name a preset by --preset, or a file that describes the destination by --from-file.',
+    );
+  }
+  const text = file === undefined ? null : readText(file);
+  const newDestination = readDestination(text, file ?? '--preset', await servedPresets(), flags);
   const added = await withDestinations(settings, async ({ destinations, audit }) => {
     const destination = await destinations.add(newDestination);
-    const { id, name, kind, target, rules } = destination;
-    await audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
+    const { id, name, target, rules } = destination;
+    const what = destination.preset ?? destination.kind;
+    await audit('alert_destination.add', id, `"${name}": ${what} to ${target}, ${rules.join(', ')}`);
     return destination;
   });
   if (settings.json) process.stdout.write(`${visibleJson(added, 2)}\n`);
@@ -105,6 +138,24 @@ async function add(settings: z.infer<typeof addSettings>): Promise<number> {
   return 0;
 }
 
+async function presets(name: string | undefined, settings: z.infer<typeof presetsSettings>): Promise<number> {
+  const found = (await servedPresets()).filter((each) => name === undefined || each.name === name);
+  if (found.length === 0) {
+    throw new OperatorError(
+      1,
+      `There is no preset ${JSON.stringify(name)}. "imdswatch alert presets" lists them.`,
+    );
+  }
+  if (settings.json) process.stdout.write(`${visibleJson(found, 2)}\n`);
+  else if (name !== undefined) process.stdout.write(presetFile(found[0]!));
+  else {
+    for (const { name: each, title, description } of found) {
+      process.stdout.write(`${each.padEnd(14)}${title}: ${description}\n`);
+    }
+  }
+  return 0;
+}
+
 async function remove(name: string, settings: z.infer<typeof removeSettings>): Promise<number> {
   const removed = await withDestinations(settings, async ({ destinations, audit }) => {
     const destination = await named(destinations, name);
@@ -112,7 +163,7 @@ async function remove(name: string, settings: z.infer<typeof removeSettings>): P
     await audit(
       'alert_destination.remove',
       destination.id,
-      `"${destination.name}": ${destination.kind} to ${destination.target}`,
+      `"${destination.name}": ${destination.preset ?? destination.kind} to ${destination.target}`,
     );
     return destination;
   });
@@ -151,9 +202,15 @@ function readText(file: string): string {
 }
 
 function usage(): string {
-  const forms = { list: 'list', test: 'test [NAME]', add: 'add --from-file FILE', remove: 'remove NAME' };
+  const forms = {
+    list: 'list',
+    test: 'test [NAME]',
+    add: 'add [--preset NAME] [--from-file FILE]',
+    remove: 'remove NAME',
+    presets: 'presets [NAME]',
+  };
   const rows = Object.entries(SUMMARIES).map(
-    ([verb, summary]) => `  imdswatch alert ${forms[verb as keyof typeof forms].padEnd(20)}  ${summary}`,
+    ([verb, summary]) => `  imdswatch alert ${forms[verb as keyof typeof forms].padEnd(38)}  ${summary}`,
   );
   return `Alerts report new IMDSv1 callers, role credentials sent over IMDSv1, hosts that are no longer ready, hosts that
 are silent, and lost coverage. NAME may also be a destination's id. A running collector applies changes at once.

@@ -8,15 +8,16 @@ const HEADINGS = ['NAME', 'KIND', 'TARGET', 'RULES', 'WAITING', 'LAST DELIVERED'
 
 export function destinationTable(destinations: readonly Destination[]): string {
   if (destinations.length === 0) return 'There are no alert destinations. Add one: "imdswatch alert add".\n';
-  const rows = destinations.map(({ name, enabled, kind, target, rules, waiting, last_delivered: last }) =>
-    [
-      enabled ? name : `${name} (off)`,
-      kind,
-      target,
-      rules.length === alertRule.options.length ? 'all' : rules.join(','),
-      String(waiting),
-      last === null ? 'never' : last.slice(0, 16).replace('T', ' '),
-    ].map(visibleText),
+  const rows = destinations.map(
+    ({ name, enabled, kind, preset, target, rules, waiting, last_delivered: last }) =>
+      [
+        enabled ? name : `${name} (off)`,
+        preset ?? kind,
+        target,
+        rules.length === alertRule.options.length ? 'all' : rules.join(','),
+        String(waiting),
+        last === null ? 'never' : last.slice(0, 16).replace('T', ' '),
+      ].map(visibleText),
   );
   const widths = HEADINGS.map((heading, column) =>
     Math.max(heading.length, ...rows.map((cells) => columnsOf(cells[column]!))),

@@ -76,3 +76,14 @@ export const GIVEN_UP_STEP = `
   ALTER TABLE alert_destinations ADD COLUMN given_up_us INTEGER;
   ALTER TABLE alert_destinations ADD COLUMN given_up_reason TEXT;
 `;
+
+/** Schema step: webhooks and chats are presets of the generic HTTP destination. */
+export const PRESETS_STEP = `
+  UPDATE alert_destinations SET config = json_object(
+      'kind', 'http',
+      'preset', json_extract(config, '$.kind'),
+      'values', CASE WHEN json_extract(config, '$.secret') IS NULL
+        THEN json_object('url', json_extract(config, '$.url'))
+        ELSE json_object('url', json_extract(config, '$.url'), 'secret', json_extract(config, '$.secret')) END)
+    WHERE json_extract(config, '$.kind') IN ('webhook', 'slack');
+`;

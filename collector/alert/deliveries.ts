@@ -7,9 +7,9 @@ import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { DeliveryRow, DestinationRow } from '../admin/alerts.ts';
 import type { Failure } from './failure.ts';
-import { byNameService } from './guarded_connect.ts';
-import { HttpConnections } from './http/connections.ts';
-import { type SendOptions, send } from './send.ts';
+import { type Link, Links } from './links.ts';
+import { type SendOptions, sendBy } from './send.ts';
+import type { Sender } from './sender.ts';
 
 const FIRST_RETRY_US = 10_000_000;
 const MAX_RETRY_US = 3600_000_000;
@@ -17,16 +17,8 @@ const MAX_RETRY_US = 3600_000_000;
 export const GIVE_UP_AFTER_US = 24 * 3600_000_000;
 /** A destination that is blocked is tried again after this time, unless somebody changes it before. */
 const BLOCKED_RETRY_US = 3600_000_000;
-const BATCH = 20;
-
-/** Connections of a destination, and the time before which it is left alone. They are kept between rounds. */
-interface Link {
-  /** The configuration that it was made for. */
-  config: string;
-  connections: HttpConnections;
-  /** Nothing is sent before this time. */
-  holdUntilUs: number;
-}
+/** Deliveries that are read at a time, also where a request takes fewer. */
+const READ_AT_ONCE = 20;
 
 export class Deliveries {
   readonly #rows: AdminStore['alerts'];
@@ -36,18 +28,19 @@ export class Deliveries {
   readonly #sending: SendOptions;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
+  readonly #links: Links;
   /**
    * Alerts that were sent while the delivery could not be stored (a full disk). This process does not send
    * them again.
    */
   readonly #unstored = new Set<string>();
-  readonly #links = new Map<string, Link>();
   readonly #counters = {
     delivered: 0,
     attempts_failed: 0,
     given_up: 0,
     given_up_refused: 0,
     given_up_expired: 0,
+    sent_again: 0,
     delivery_notes_failed: 0,
   };
 
@@ -63,7 +56,8 @@ export class Deliveries {
     this.#mayDeliver = mayDeliver;
     this.#log = log;
     this.#now = now;
-    this.#sending = sending;
+    this.#sending = { now, ...sending, signal: this.#stopping.signal };
+    this.#links = new Links(this.#sending);
   }
 
   counters(): Record<string, number> {
@@ -77,9 +71,10 @@ export class Deliveries {
   async sendDue(): Promise<void> {
     if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
     const destinations = await this.#rows.destinations();
-    this.#forgetAllBut(destinations);
+    this.#links.forget(({ id }) => !destinations.some((known) => known.id === id) && !this.#running.has(id));
     for (const destination of destinations) {
-      if (!destination.enabled || destination.waiting === 0 || this.#running.has(destination.id)) continue;
+      if (!destination.enabled || this.#running.has(destination.id)) continue;
+      if (destination.waiting === 0 && !this.#mayBeSentAgain(destination)) continue;
       const round = this.#sendTo(destination)
         .catch((error: Error) => {
           this.#counters.delivery_notes_failed++;
@@ -98,8 +93,7 @@ export class Deliveries {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#running.values());
-    for (const { connections } of this.#links.values()) connections.close();
-    this.#links.clear();
+    this.#links.forget(() => true);
   }
 
   /**
@@ -107,87 +101,136 @@ export class Deliveries {
    * round.
    */
   async #sendTo(destination: DestinationRow): Promise<void> {
-    const link = this.#linkOf(destination);
-    for (;;) {
+    const link = await this.#links.of(destination);
+    const { sender } = link;
+    if (!('send' in sender)) {
       if (this.#nowUs() < link.holdUntilUs) return;
-      const due = await this.#rows.due(destination.id, this.#nowUs(), BATCH);
-      if (due.length === 0) return;
-      for (const delivery of due) {
+      link.holdUntilUs = this.#nowUs() + BLOCKED_RETRY_US;
+      this.#counters.attempts_failed++;
+      await this.#rows.noteError(destination.id, sender.error);
+      return;
+    }
+    while (this.#nowUs() >= link.holdUntilUs) {
+      const limit = Math.max(READ_AT_ONCE, sender.maxItems);
+      const due = await this.#rows.due(destination.id, this.#nowUs(), limit);
+      if (due.length === 0) return this.#sendAgain(destination, link, sender);
+      for (let rest = due; rest.length > 0; ) {
         if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
-        if (!(await this.#sendOne(destination, delivery, link))) return;
+        const count = sender.countOf(rest.map(({ alert }) => alert));
+        if (!(await this.#sendSome(destination, rest.slice(0, count), link, sender))) return;
+        rest = rest.slice(count);
       }
     }
   }
 
-  /** Returns true where the next alert may be sent. */
-  async #sendOne({ id, name, config }: DestinationRow, delivery: DeliveryRow, link: Link): Promise<boolean> {
-    const key = `${id} ${delivery.number}`;
-    if (!this.#unstored.has(key)) {
-      const { signal } = this.#stopping;
-      const { connections } = link;
-      const options = { now: this.#now, ...this.#sending, signal, connections };
-      const result = await send(config, delivery.alert, options);
-      if (!result.ok) return !signal.aborted && (await this.#failed(id, name, delivery, result, link));
-      this.#counters.delivered++;
-      this.#unstored.add(key);
+  /** Returns true where the next alerts may be sent. */
+  async #sendSome(
+    destination: DestinationRow,
+    deliveries: readonly DeliveryRow[],
+    link: Link,
+    sender: Sender,
+  ): Promise<boolean> {
+    const keyOf = ({ number }: DeliveryRow) => `${destination.id} ${number}`;
+    const unsent = deliveries.filter((each) => !this.#unstored.has(keyOf(each)));
+    if (unsent.length > 0) {
+      const alerts = unsent.map(({ alert }) => alert);
+      const result = await sendBy(sender, alerts, this.#sending);
+      if (!result.ok) {
+        if (this.#stopping.signal.aborted) return false;
+        return this.#failed(destination, unsent, result, link, sender);
+      }
+      this.#counters.delivered += unsent.length;
+      for (const each of unsent) this.#unstored.add(keyOf(each));
     }
-    await this.#rows.unqueue(id, delivery.number);
-    this.#unstored.delete(key);
-    await this.#rows.noteDelivered(id, this.#nowUs());
+    for (const each of deliveries) {
+      await this.#rows.unqueue(destination.id, each.number);
+      this.#unstored.delete(keyOf(each));
+    }
+    await this.#rows.noteDelivered(destination.id, this.#nowUs());
     return true;
   }
 
-  /** Returns true where only this alert was refused, so that the next one may be sent. */
+  /** Returns true where only these alerts were refused, so that the next ones may be sent. */
   async #failed(
-    id: string,
-    name: string,
-    { number, alert, attempts, queuedUs }: DeliveryRow,
-    { error, next, retryAfterMs }: Failure,
+    destination: DestinationRow,
+    deliveries: readonly DeliveryRow[],
+    failure: Failure,
     link: Link,
+    sender: Sender,
   ): Promise<boolean> {
     this.#counters.attempts_failed++;
-    const nowUs = this.#nowUs();
-    const isExpired = nowUs - queuedUs >= GIVE_UP_AFTER_US;
-    if (next === 'refused' || isExpired) {
-      const why = next === 'refused' ? 'it was refused' : 'it could not be delivered for 24 h';
-      await this.#rows.giveUp(id, number, `${why}: ${error}`, nowUs);
-      await this.#rows.noteError(id, `gave up an alert of ${alert.time}: ${error}`);
-      this.#counters.given_up++;
-      this.#counters[next === 'refused' ? 'given_up_refused' : 'given_up_expired']++;
-      this.#log.error({ destination: name, alert: alert.id, error }, `an alert was given up: ${why}`);
-      return next === 'refused';
+    if (failure.next === 'refused' && deliveries.length > 1) {
+      // One of them is the cause.
+      for (const each of deliveries) {
+        if (!(await this.#sendSome(destination, [each], link, sender))) return false;
+      }
+      return true;
     }
-    const waitUs = next === 'blocked' ? BLOCKED_RETRY_US : retryAfterUs(attempts);
+    const { error, next, retryAfterMs } = failure;
+    const nowUs = this.#nowUs();
     const heldUs = Math.min((retryAfterMs ?? 0) * 1000, GIVE_UP_AFTER_US);
-    if (next === 'blocked') link.holdUntilUs = nowUs + waitUs;
+    if (next === 'blocked') link.holdUntilUs = nowUs + BLOCKED_RETRY_US;
     else if (heldUs > 0) link.holdUntilUs = nowUs + heldUs;
-    await this.#rows.postpone(id, number, attempts + 1, nowUs + Math.max(waitUs, heldUs));
-    await this.#rows.noteError(id, error);
-    this.#log.warn(
-      { destination: name, alert: alert.id, attempts: attempts + 1, error },
-      'an alert could not be delivered and will be sent again',
-    );
-    return false;
+    for (const delivery of deliveries) {
+      if (next === 'refused' || nowUs - delivery.queuedUs >= GIVE_UP_AFTER_US) {
+        await this.#giveUp(destination, delivery, failure);
+        continue;
+      }
+      const waitUs = next === 'blocked' ? BLOCKED_RETRY_US : retryAfterUs(delivery.attempts);
+      const dueUs = nowUs + Math.max(waitUs, heldUs);
+      await this.#rows.postpone(destination.id, delivery.number, delivery.attempts + 1, dueUs);
+      await this.#rows.noteError(destination.id, error);
+      this.#log.warn(
+        { destination: destination.name, alert: delivery.alert.id, attempts: delivery.attempts + 1, error },
+        'an alert could not be delivered and will be sent again',
+      );
+    }
+    return next === 'refused';
   }
 
-  /** A changed configuration gets connections of its own, and is tried at once. */
-  #linkOf({ id, config }: DestinationRow): Link {
-    const text = JSON.stringify(config);
-    const known = this.#links.get(id);
-    if (known?.config === text) return known;
-    known?.connections.close();
-    const connections = new HttpConnections(this.#sending.resolve ?? byNameService);
-    const link = { config: text, connections, holdUntilUs: 0 };
-    this.#links.set(id, link);
-    return link;
+  async #giveUp(
+    { id, name }: DestinationRow,
+    { number, alert }: DeliveryRow,
+    { error, next }: Failure,
+  ): Promise<void> {
+    const why = next === 'refused' ? 'it was refused' : 'it could not be delivered for 24 h';
+    await this.#rows.giveUp(id, number, `${why}: ${error}`, this.#nowUs());
+    await this.#rows.noteError(id, `gave up an alert of ${alert.time}: ${error}`);
+    this.#counters.given_up++;
+    this.#counters[next === 'refused' ? 'given_up_refused' : 'given_up_expired']++;
+    this.#log.error({ destination: name, alert: alert.id, error }, `an alert was given up: ${why}`);
   }
 
-  #forgetAllBut(destinations: readonly DestinationRow[]): void {
-    const ids = new Set(destinations.map(({ id }) => id));
-    for (const [id, { connections }] of this.#links) {
-      if (ids.has(id) || this.#running.has(id)) continue;
-      connections.close();
-      this.#links.delete(id);
+  #mayBeSentAgain(destination: DestinationRow): boolean {
+    const link = this.#links.known(destination);
+    return link === null || this.#nowUs() >= link.againUs;
+  }
+
+  /** Sends what is open again, for receivers that otherwise take it to be over. */
+  async #sendAgain(destination: DestinationRow, link: Link, sender: Sender): Promise<void> {
+    const nowUs = this.#nowUs();
+    if (sender.resendSeconds === null) {
+      link.againUs = Number.POSITIVE_INFINITY;
+      return;
+    }
+    if (nowUs < link.againUs) return;
+    link.againUs = nowUs + sender.resendSeconds * 1e6;
+    let rest = (await this.#rows.open()).filter(({ rule }) => destination.rules.includes(rule));
+    while (rest.length > 0) {
+      if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
+      const some = rest.slice(0, sender.countOf(rest));
+      const result = await sendBy(sender, some, this.#sending);
+      if (this.#stopping.signal.aborted) return;
+      if (!result.ok) {
+        this.#counters.attempts_failed++;
+        await this.#rows.noteError(destination.id, result.error);
+        // The receiver refuses only these, so the rest is sent.
+        if (result.next !== 'refused') return;
+      } else {
+        this.#counters.sent_again += some.length;
+        await this.#rows.noteDelivered(destination.id, this.#nowUs());
+      }
+      rest = rest.slice(some.length);
     }
   }
 

@@ -6,7 +6,6 @@ import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { DestinationRow } from '../admin/alerts.ts';
-import type { Alert } from '../contract/alert.ts';
 import type {
   Destination,
   DestinationChange,
@@ -14,8 +13,11 @@ import type {
   NewDestination,
 } from '../contract/destination.ts';
 import { toTimestamp } from '../store/time.ts';
+import { HttpSender } from './http/http_sender.ts';
+import { prepare } from './http/prepared.ts';
 import { isRefused } from './refused_addresses.ts';
-import { type SendOptions, type SendResult, send, targetOf } from './send.ts';
+import { type SendOptions, type SendResult, send } from './send.ts';
+import { testAlert } from './test_alert.ts';
 
 /** Each may hold 1,000 waiting alerts. */
 const MAX_DESTINATIONS = 100;
@@ -44,7 +46,7 @@ export class Destinations {
 
   /** Returns the destinations sorted by name. */
   async list(): Promise<Destination[]> {
-    return (await this.#rows.destinations()).map(withoutSecrets);
+    return Promise.all((await this.#rows.destinations()).map(withoutSecrets));
   }
 
   /** Finds a destination by its id or its name. Returns null if there is none. */
@@ -53,9 +55,10 @@ export class Destinations {
   }
 
   /** Throws `OperatorError` (2) if the name is taken, or if nothing may be sent to this address. */
-  add(given: NewDestination): Promise<Destination> {
+  async add(given: NewDestination): Promise<Destination> {
     const { name, enabled, rules, send_resolved: sendResolved, config } = given;
-    const digest = given.digest ?? isForPeople(config);
+    const isForPeople = await checkConfig(config);
+    const digest = given.digest ?? isForPeople;
     return this.#admin.transaction('alerts', async ({ alerts }) => {
       const existing = await alerts.destinations();
       if (existing.length >= MAX_DESTINATIONS) {
@@ -65,7 +68,6 @@ export class Destinations {
         );
       }
       refuseTaken(existing, name, null);
-      refuseUnsafe(config);
       const id = randomUUID();
       const createdUs = this.#now() * 1000;
       await alerts.addDestination({ id, name, enabled, rules, digest, sendResolved, config, createdUs });
@@ -74,14 +76,14 @@ export class Destinations {
   }
 
   /** Returns null if no destination has this id. Throws `OperatorError` as `add` does. */
-  change(id: string, change: DestinationChange): Promise<Destination | null> {
+  async change(id: string, change: DestinationChange): Promise<Destination | null> {
+    if (change.config !== undefined) await checkConfig(change.config);
     return this.#admin.transaction('alerts', async ({ alerts }) => {
       const existing = await alerts.destinations();
       const row = existing.find((candidate) => candidate.id === id);
       if (row === undefined) return null;
       const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
       refuseTaken(existing, name, id);
-      refuseUnsafe(config);
       const { digest = row.digest, send_resolved: sendResolved = row.sendResolved } = change;
       await alerts.changeDestination({ ...row, name, enabled, rules, digest, sendResolved, config });
       return withoutSecrets((await rowOf(alerts, id))!);
@@ -100,25 +102,7 @@ export class Destinations {
       const error = 'there is no alert destination with this id';
       return { ok: false, error, next: 'refused', retryAfterMs: null };
     }
-    const nowUs = this.#now() * 1000;
-    const test = randomUUID();
-    const alert: Alert = {
-      id: test,
-      rule: row.rules[0]!,
-      subject: 'test',
-      dedup_key: `test/${test}`,
-      state: 'firing',
-      ends: false,
-      time: toTimestamp(nowUs),
-      started: toTimestamp(nowUs),
-      ended: null,
-      severity: 'info',
-      title: 'Test alert from imdswatch',
-      text: `Alerts reach "${row.name}". This is only a test.`,
-      link,
-      object: null,
-      hosts: [],
-    };
+    const alert = testAlert(row.name, row.rules[0]!, this.#now() * 1000, link);
     const result = await send(row.config, alert, this.#sending);
     if (result.ok) await this.#rows.noteDelivered(id, this.#now() * 1000);
     else await this.#rows.noteError(id, result.error);
@@ -130,12 +114,25 @@ async function rowOf(alerts: AdminStore['alerts'], id: string): Promise<Destinat
   return (await alerts.destinations()).find((candidate) => candidate.id === id);
 }
 
-/** People get summaries, unless the destination says otherwise. */
-function isForPeople({ kind }: DestinationConfig): boolean {
-  return kind === 'email' || kind === 'slack';
+/** Returns the address of a destination without secrets. The path of a URL is a secret. */
+async function targetOf(config: DestinationConfig): Promise<string> {
+  switch (config.kind) {
+    case 'http':
+      try {
+        return (await prepare(config)).target;
+      } catch (error) {
+        // A preset of another release, or one that has changed.
+        if (error instanceof OperatorError) return error.message;
+        throw error;
+      }
+    case 'syslog':
+      return `${config.host}:${config.port} (${config.transport})`;
+    case 'email':
+      return `${config.to.join(', ')} by ${config.host}:${config.port}`;
+  }
 }
 
-function withoutSecrets(row: DestinationRow): Destination {
+async function withoutSecrets(row: DestinationRow): Promise<Destination> {
   return {
     id: row.id,
     name: row.name,
@@ -144,7 +141,8 @@ function withoutSecrets(row: DestinationRow): Destination {
     digest: row.digest,
     send_resolved: row.sendResolved,
     kind: row.config.kind,
-    target: targetOf(row.config),
+    preset: row.config.kind === 'http' ? row.config.preset : null,
+    target: await targetOf(row.config),
     created: toTimestamp(row.createdUs),
     last_delivered: row.lastDeliveredUs === null ? null : toTimestamp(row.lastDeliveredUs),
     last_error: row.lastError,
@@ -165,19 +163,31 @@ function refuseTaken(existing: readonly DestinationRow[], name: string, except: 
 }
 
 /**
- * Refuses configurations that are unsafe in themselves. Host names are resolved and checked at every
- * delivery.
+ * Throws `OperatorError` (2) for configurations that are wrong or unsafe in themselves. Host names are resolved and checked
+ * at every connection. Returns whether such a destination is for people, who get summaries.
  */
-function refuseUnsafe(config: DestinationConfig): void {
-  const host = 'url' in config ? new URL(config.url).hostname : config.host;
-  const bare = host.replace(/^\[|\]$/g, '');
-  if (isRefused(bare)) {
-    throw new OperatorError(
-      2,
-      `${bare} is a link-local address or the address of a cloud's metadata service. Alerts are never sent there. Set another host.`,
-    );
+async function checkConfig(config: DestinationConfig): Promise<boolean> {
+  if (config.kind !== 'http') {
+    refuseUnsafe(config.host);
+    if (config.kind === 'email') checkPassword(config);
+    return config.kind === 'email';
   }
-  if (config.kind !== 'email') return;
+  const prepared = await prepare(config);
+  for (const host of prepared.hosts) refuseUnsafe(host);
+  HttpSender.check(prepared, testAlert('test', 'new_offender', 0, null));
+  return prepared.preset.digest;
+}
+
+function refuseUnsafe(host: string): void {
+  const bare = host.replace(/^\[|\]$/g, '');
+  if (!isRefused(bare)) return;
+  throw new OperatorError(
+    2,
+    `${bare} is a link-local address or the address of a cloud's metadata service. Alerts are never sent there. Set another host.`,
+  );
+}
+
+function checkPassword(config: Extract<DestinationConfig, { kind: 'email' }>): void {
   if ((config.username === null) !== (config.password === null)) {
     throw new OperatorError(
       2,

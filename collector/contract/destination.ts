@@ -1,21 +1,21 @@
 /** Schemas of the destinations of alerts. */
 import * as z from 'zod';
 import { alertRule } from './alert.ts';
+import { requestDefinition } from './http_request.ts';
 import { time } from './window.ts';
 
 const address = z.string().min(1).max(2000);
 /**
- * The configuration of an alert destination. Its secrets (a webhook's URL and secret, a password) are never
- * returned.
+ * The configuration of an alert destination. Its secrets (a URL, a token, a password) are never returned.
  */
 export const destinationConfig = z.discriminatedUnion('kind', [
+  /** Requests as the preset makes them, with the destination's own values, and with parts of its own in their place. */
   z.object({
-    kind: z.literal('webhook'),
-    url: z.url({ protocol: /^https?$/ }),
-    /** Signs the body: header `X-Imdswatch-Signature: sha256=HMAC`. */
-    secret: z.string().min(16).max(200).nullable().default(null),
+    kind: z.literal('http'),
+    preset: z.string().default('webhook'),
+    values: z.record(z.string(), z.string().max(20_000)).default({}),
+    request: requestDefinition.optional(),
   }),
-  z.object({ kind: z.literal('slack'), url: z.url({ protocol: /^https?$/ }) }),
   z.object({
     kind: z.literal('syslog'),
     host: address,
@@ -42,7 +42,7 @@ export const newDestination = z.object({
   rules: z.array(alertRule).min(1),
   /**
    * True: more than 10 alerts of one rule at a time come as one summary, for people. False: each comes for itself, for
-   * machines. Default: true for email and chat.
+   * machines. Default: true for email, and as the preset says.
    */
   digest: z.boolean().optional(),
   /** Also send alerts that say that something is over. */
@@ -72,7 +72,9 @@ export const destination = z.object({
   rules: z.array(alertRule),
   digest: z.boolean(),
   send_resolved: z.boolean(),
-  kind: z.enum(['webhook', 'slack', 'syslog', 'email']),
+  kind: z.enum(['http', 'syslog', 'email']),
+  /** Name of the preset of an `http` destination, else null. */
+  preset: z.string().nullable(),
   target: z.string(),
   created: time,
   last_delivered: time.nullable(),
@@ -84,6 +86,7 @@ export const destination = z.object({
   given_up_reason: z.string().nullable(),
 });
 
+export type HttpConfig = Extract<DestinationConfig, { kind: 'http' }>;
 export type DestinationConfig = z.infer<typeof destinationConfig>;
 export type NewDestination = z.infer<typeof newDestination>;
 export type DestinationChange = z.infer<typeof destinationChange>;

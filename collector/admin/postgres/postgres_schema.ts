@@ -206,11 +206,22 @@ const GIVEN_UP = `
   ALTER TABLE alert_destinations ADD COLUMN given_up_reason text COLLATE "C";
 `;
 
+const PRESETS = `
+  UPDATE alert_destinations SET config = jsonb_build_object(
+      'kind', 'http',
+      'preset', config::jsonb -> 'kind',
+      'values', jsonb_strip_nulls(
+        jsonb_build_object('url', config::jsonb -> 'url', 'secret', config::jsonb -> 'secret')))::text
+    WHERE config::jsonb ->> 'kind' IN ('webhook', 'slack');
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
   steps: [
     { release: '0.1.0', summary: 'makes the tables', apply: TABLES },
     { release: '0.1.0', summary: 'adds what alerts are about, and which are open', apply: STRUCTURED_ALERTS },
     { release: '0.1.0', summary: 'adds how many alerts were given up', apply: GIVEN_UP },
+    // A release before it would take each alert to such a destination as delivered.
+    { release: '0.1.0', summary: 'makes presets of webhooks and chats', apply: PRESETS, breaks: true },
   ],
 };

@@ -1,22 +1,39 @@
-/** The interface of a channel: the code that sends alerts by e-mail, Slack, syslog or webhook. */
+/** The base of channels that send one alert at a time, on a connection of its own. */
 import type { Alert } from '../../contract/alert.ts';
 import type { Resolve } from '../guarded_connect.ts';
-import type { HttpConnections } from '../http/connections.ts';
+import type { Sender } from '../sender.ts';
 
 export const SEND_TIMEOUT_MS = 10_000;
 
 export interface ChannelContext {
   resolve: Resolve;
-  /** Connections of this destination. */
-  connections: HttpConnections;
-  /** Milliseconds since 1970. */
-  now: () => number;
   /** Ends the attempt. Everything that it opened is closed then. */
   signal: AbortSignal;
 }
 
-/**
- * Sends one alert. Resolves when the receiver has accepted it (syslog over UDP: when it was sent). Rejects
- * with the cause otherwise. The same alert may be sent again later, with the same id.
- */
-export type Send<Config> = (config: Config, alert: Alert, context: ChannelContext) => Promise<void>;
+export abstract class Channel<Config> implements Sender {
+  abstract readonly secrets: readonly string[];
+  readonly maxItems = 1;
+  readonly resendSeconds = null;
+  protected readonly config: Config;
+  readonly #resolve: Resolve;
+
+  constructor(config: Config, resolve: Resolve) {
+    this.config = config;
+    this.#resolve = resolve;
+  }
+
+  countOf(): number {
+    return 1;
+  }
+
+  async send(alerts: readonly Alert[], signal: AbortSignal): Promise<void> {
+    for (const alert of alerts) await this.sendOne(alert, { resolve: this.#resolve, signal });
+  }
+
+  close(): void {
+    // Nothing is kept between alerts.
+  }
+
+  protected abstract sendOne(alert: Alert, context: ChannelContext): Promise<void>;
+}

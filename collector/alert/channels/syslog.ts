@@ -11,7 +11,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Alert } from '../../contract/alert.ts';
 import type { DestinationConfig } from '../../contract/destination.ts';
 import { allowedAddresses, connectTo, raceSignal } from '../guarded_connect.ts';
-import type { Send } from './channel.ts';
+import { Channel, type ChannelContext } from './channel.ts';
 
 type SyslogConfig = Extract<DestinationConfig, { kind: 'syslog' }>;
 
@@ -27,7 +27,15 @@ const SEVERITY: Record<Alert['severity'], number> = { critical: 2, warning: 4, i
 /** The enterprise number for documentation (RFC 5612), because imdswatch has none of its own. */
 const SD_ID = 'imdswatch@32473';
 
-export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => {
+export class SyslogSender extends Channel<SyslogConfig> {
+  readonly secrets = [];
+
+  protected sendOne(alert: Alert, context: ChannelContext): Promise<void> {
+    return sendSyslog(this.config, alert, context);
+  }
+}
+
+async function sendSyslog(config: SyslogConfig, alert: Alert, context: ChannelContext): Promise<void> {
   const sender = { facility: config.facility, hostname: hostname(), processId: String(process.pid) };
   if (config.transport === 'udp') {
     await sendDatagram(config, syslogMessage(alert, sender, MAX_DATAGRAM_BYTES), context);
@@ -48,7 +56,7 @@ export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => 
   secured.on('error', () => secured.destroy());
   await once(secured, 'secureConnect');
   await deliver(secured, frame);
-};
+}
 
 /**
  * Returns one message of at most `maxBytes`. `hostname` and `processId` are converted to printable ASCII (RFC
@@ -79,7 +87,11 @@ export function syslogMessage(
   return message.length <= maxBytes ? message : message.subarray(0, characterBoundary(message, maxBytes));
 }
 
-async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { resolve, signal }: Context) {
+async function sendDatagram(
+  { host, port }: SyslogConfig,
+  message: Buffer,
+  { resolve, signal }: ChannelContext,
+) {
   const [to] = await raceSignal(signal, allowedAddresses(host, resolve));
   const socket = createSocket(to!.family === 6 ? 'udp6' : 'udp4');
   try {
@@ -97,7 +109,6 @@ async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { res
     socket.close();
   }
 }
-type Context = Parameters<Send<SyslogConfig>>[2];
 
 /**
  * Delivers over a stream, which has no acknowledgement either: all bytes are written and the receiver closes

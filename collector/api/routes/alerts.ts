@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { OperatorError } from '../../../common/operator_error.ts';
+import { servedPresets } from '../../alert/http/presets.ts';
 import type { Destination as DestinationFacts } from '../../contract/destination.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp, ApiEnv } from '../env.ts';
@@ -8,7 +9,7 @@ import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, pageQuery } from '../question.ts';
 import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
-import { Alert, Destination, DestinationChange, NewDestination } from '../schemas.ts';
+import { Alert, Destination, DestinationChange, DestinationPreset, NewDestination } from '../schemas.ts';
 
 const PATH = '/api/v1/alert/destinations';
 const params = z.object({ id: z.uuid() });
@@ -45,6 +46,15 @@ const listRoute = route({
   summary: 'Destinations of alerts, without secrets',
   responses: {
     200: jsonAnswer(z.object({ items: z.array(Destination), next: z.null() }), 'Every destination.'),
+  },
+});
+const presetsRoute = route({
+  method: 'get',
+  path: '/api/v1/alert/presets',
+  tags,
+  summary: 'Receivers that there are presets for, with the values that each needs',
+  responses: {
+    200: jsonAnswer(z.object({ items: z.array(DestinationPreset), next: z.null() }), 'Every preset.'),
   },
 });
 const addRoute = route({
@@ -102,6 +112,8 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
 
   app.openapi(listRoute, async (c) => c.json({ items: await alerts.destinations(), next: null }, 200));
 
+  app.openapi(presetsRoute, async (c) => c.json({ items: await servedPresets(), next: null }, 200));
+
   app.openapi(addRoute, async (c) => {
     const added = await checked(() => alerts.addDestination(c.req.valid('json'), actorOf(c).name));
     await audit(c, 'alert_destination.add', added.id, describe(added));
@@ -148,6 +160,6 @@ async function checked<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function describe({ name, kind, target, enabled, rules }: DestinationFacts): string {
-  return `"${name}": ${kind} to ${target}, ${enabled ? 'enabled' : 'disabled'}, ${rules.join(', ')}`;
+function describe({ name, kind, preset, target, enabled, rules }: DestinationFacts): string {
+  return `"${name}": ${preset ?? kind} to ${target}, ${enabled ? 'enabled' : 'disabled'}, ${rules.join(', ')}`;
 }

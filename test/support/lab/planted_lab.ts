@@ -70,16 +70,15 @@ export class PlantedLab {
     const { secret, token } = JSON.parse(made) as { secret?: string; token?: string };
     this.#secret = (secret ?? token)!;
     const config = {
-      kind: 'webhook',
-      url: `http://127.0.0.1:${RECEIVER_PORT}/`,
-      secret: 'signs-what-is-sent',
+      kind: 'http',
+      values: { url: `http://127.0.0.1:${RECEIVER_PORT}/`, secret: 'signs-what-is-sent' },
     };
     const rules = ['new_offender', 'credentials_over_v1'];
     const added = await this.#curl(
       '/alert/destinations',
       JSON.stringify({ name: 'receiver', rules, config }),
     );
-    assert.match(added, /"kind":"webhook"/);
+    assert.match(added, /"preset":"webhook"/);
   }
 
   #command(name: string, ...more: string[]): string[] {

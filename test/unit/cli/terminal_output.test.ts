@@ -82,7 +82,7 @@ const token = {
   last_used: time, revoked: null,
 } as const; // biome-ignore format: a record
 const alertDestination = {
-  id: '1', name: 'hook', enabled: true, rules: ['host_silent'], kind: 'webhook', target: 'https://x', created: time,
+  id: '1', name: 'hook', enabled: true, rules: ['host_silent'], kind: 'http', preset: 'webhook', target: 'https://x', created: time,
   last_delivered: time, last_error: 'it answered', waiting: 0, digest: false, send_resolved: true,
   given_up: 2, last_given_up: time, given_up_reason: 'it was refused',
 } as const; // biome-ignore format: a record

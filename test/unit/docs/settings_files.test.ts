@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { agentSettings } from '../../../agent/config.ts';
 import { readDestination } from '../../../cli/alert_destination.ts';
 import { checkCollectorSettings, collectorSettings } from '../../../collector/config.ts';
+import { servedPresets } from '../../../collector/local.ts';
 import { type Block, blocksOf, documents } from '../../support/docs/documents.ts';
 
 const blocks = documents()
@@ -24,10 +25,11 @@ test('files of agents and collectors', () => {
   }
 });
 
-test('files of alert destinations', () => {
-  const destinations = blocks.filter(({ text }) => /^kind: (webhook|slack|syslog|email)$/m.test(text));
+test('files of alert destinations', async () => {
+  const destinations = blocks.filter(({ text }) => /^(kind: (syslog|email)|preset: \w+)$/m.test(text));
   assert.ok(destinations.length > 0);
-  for (const { document, line, text } of destinations) readDestination(text, `${document}:${line}`);
+  const presets = await servedPresets();
+  for (const { document, line, text } of destinations) readDestination(text, `${document}:${line}`, presets);
 });
 
 function filesOf(name: string): Block[] {

@@ -85,7 +85,7 @@ function Destinations() {
                       <span class="stacked">
                         <span>{destination.name}</span>
                         <span class="quiet">
-                          {destination.kind} · {destination.target}
+                          {destination.preset ?? destination.kind} · {destination.target}
                         </span>
                       </span>
                     ),

@@ -2,26 +2,18 @@
 import { useState } from 'preact/hooks';
 import type { AlertRule } from '../../../collector/contract/alert.ts';
 import type { Destination, DestinationConfig } from '../../../collector/contract/destination.ts';
+import type { DestinationPreset } from '../../../collector/contract/http_request.ts';
 import { ALERT_RULES } from '../alert_rules.ts';
 import { request } from '../api/client.ts';
+import { useResource } from '../api/resource.ts';
 import { Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
+import { ResourceView } from '../parts/states.tsx';
 import './settings_destination.css';
 
-type Channel = Destination['kind'];
-const CHANNELS: Record<Channel, string> = {
-  webhook: 'Webhook',
-  slack: 'Slack-compatible webhook',
-  syslog: 'Syslog',
-  email: 'Email',
-};
-const MIN_SECRET_CHARACTERS = 16;
+/** Channels that are no presets. */
+type Channel = Exclude<Destination['kind'], 'http'>;
+const CHANNELS: Record<Channel, string> = { syslog: 'Syslog', email: 'Email' };
 const MAX_PORT = 65_535;
-
-const URL_FIELD: FieldDefinition = {
-  name: 'url',
-  label: 'URL',
-  input: { type: 'url', required: true, placeholder: 'https://' },
-};
 
 function portField(defaultValue: string): FieldDefinition {
   return {
@@ -32,21 +24,6 @@ function portField(defaultValue: string): FieldDefinition {
 }
 
 const FIELDS: Record<Channel, FieldDefinition[]> = {
-  webhook: [
-    URL_FIELD,
-    {
-      name: 'secret',
-      label: 'Secret',
-      hint: `Optional. Signs each request. At least ${MIN_SECRET_CHARACTERS} characters.`,
-      input: {
-        type: 'password',
-        minLength: MIN_SECRET_CHARACTERS,
-        maxLength: 200,
-        autocomplete: 'new-password',
-      },
-    },
-  ],
-  slack: [URL_FIELD],
   syslog: [
     { name: 'host', label: 'Host', input: { required: true } },
     portField('514'),
@@ -83,23 +60,49 @@ const FIELDS: Record<Channel, FieldDefinition[]> = {
 };
 
 export function DestinationForm({ done, cancel }: { done: () => void; cancel: () => void }) {
-  const [channel, setChannel] = useState<Channel>('webhook');
+  const answer = useResource<{ items: DestinationPreset[] }>('/alert/presets');
+  return (
+    <ResourceView resource={answer}>
+      {({ items }) => <ReceiverForm presets={items} done={done} cancel={cancel} />}
+    </ResourceView>
+  );
+}
+
+interface ReceiverFormProps {
+  presets: DestinationPreset[];
+  done: () => void;
+  cancel: () => void;
+}
+
+function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
+  const [receiver, setReceiver] = useState('webhook');
   const action = useAction();
+  const preset = presets.find(({ name }) => name === receiver);
   const submit = (values: FormData) => {
+    const config =
+      preset === undefined ? readConfig(receiver as Channel, values) : presetConfig(preset, values);
     const body = {
       name: String(values.get('name')).trim(),
       rules: values.getAll('rules') as AlertRule[],
-      config: readConfig(channel, values),
+      digest: values.has('digest'),
+      send_resolved: values.has('send_resolved'),
+      config,
     };
     void action.run(async () => {
       await request('/alert/destinations', { method: 'POST', body });
       done();
     });
   };
+  const fields = preset === undefined ? FIELDS[receiver as Channel] : presetFields(preset);
   return (
     <Form action={action} label="Add destination" onSubmit={submit} cancel={cancel}>
-      <Field label="Channel">
-        <select value={channel} onChange={(event) => setChannel(event.currentTarget.value as Channel)}>
+      <Field label="Receiver" hint={preset?.description}>
+        <select value={receiver} onChange={(event) => setReceiver(event.currentTarget.value)}>
+          {presets.map(({ name, title }) => (
+            <option key={name} value={name}>
+              {title}
+            </option>
+          ))}
           {Object.entries(CHANNELS).map(([value, label]) => (
             <option key={value} value={value}>
               {label}
@@ -110,12 +113,28 @@ export function DestinationForm({ done, cancel }: { done: () => void; cancel: ()
       <Field label="Name">
         <input name="name" required maxLength={100} autocomplete="off" />
       </Field>
-      <FieldList key={channel} fields={FIELDS[channel]} />
-      <fieldset class="rules">
+      <FieldList key={receiver} fields={fields} />
+      <fieldset key={`options of ${receiver}`} class="rules">
+        <legend>Sent as</legend>
+        <label class="check">
+          <input type="checkbox" name="digest" defaultChecked={preset?.digest ?? receiver === 'email'} />
+          Many alerts of one rule in one summary, for people
+        </label>
+        <label class="check">
+          <input type="checkbox" name="send_resolved" defaultChecked={preset?.send_resolved ?? true} />
+          Also when something is over
+        </label>
+      </fieldset>
+      <fieldset key={`rules of ${receiver}`} class="rules">
         <legend>Alerts about</legend>
         {Object.entries(ALERT_RULES).map(([rule, label]) => (
           <label key={rule} class="check">
-            <input type="checkbox" name="rules" value={rule} defaultChecked />
+            <input
+              type="checkbox"
+              name="rules"
+              value={rule}
+              defaultChecked={preset?.rules.includes(rule as AlertRule) ?? true}
+            />
             {label}
           </label>
         ))}
@@ -124,14 +143,33 @@ export function DestinationForm({ done, cancel }: { done: () => void; cancel: ()
   );
 }
 
+function presetFields({ parameters }: DestinationPreset): FieldDefinition[] {
+  return parameters.map(({ name, label, hint, required, secret, default: value, pattern }) => {
+    const common = {
+      required: required && value === null,
+      ...(value === null ? {} : { placeholder: value }),
+      ...(pattern === null ? {} : { pattern }),
+    };
+    const hidden = { type: 'password', autocomplete: 'new-password', ...common } as const;
+    const shown = { autocomplete: 'off', ...common } as const;
+    return {
+      name: `value of ${name}`,
+      label,
+      hint: [...(required ? [] : ['Optional.']), hint].join(' ').trim(),
+      input: secret && name !== 'url' ? hidden : shown,
+    };
+  });
+}
+
+function presetConfig({ name: preset, parameters }: DestinationPreset, values: FormData): DestinationConfig {
+  const given = parameters.map(({ name }) => [name, String(values.get(`value of ${name}`) ?? '').trim()]);
+  return { kind: 'http', preset, values: Object.fromEntries(given.filter(([, value]) => value !== '')) };
+}
+
 function readConfig(kind: Channel, values: FormData): DestinationConfig {
   const text = (name: string) => String(values.get(name) ?? '').trim();
   const textOrNull = (name: string) => (text(name) === '' ? null : text(name));
   switch (kind) {
-    case 'webhook':
-      return { kind, url: text('url'), secret: textOrNull('secret') };
-    case 'slack':
-      return { kind, url: text('url') };
     case 'syslog':
       return {
         kind,

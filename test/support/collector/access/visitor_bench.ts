@@ -33,9 +33,8 @@ export const DESTINATION = {
   name: 'hook',
   rules: ['host_silent'],
   config: {
-    kind: 'webhook',
-    url: 'https://hooks.example.com/path-secret',
-    secret: 'a-secret-of-the-webhook',
+    kind: 'http',
+    values: { url: 'https://hooks.example.com/path-secret', secret: 'a-secret-of-the-webhook' },
   },
 };
 

@@ -35,7 +35,8 @@ export async function fillAdmin(store: AdminStore): Promise<void> {
   await store.sessions.insertCode(hashOf('c'), { role: 'viewer', name: 'c', expiresMs: NOW });
   await store.certifiedHosts.add('certified', NOW);
   await store.settings.put('retention', { raw_days: 3 });
-  const config = { kind: 'webhook' as const, url: 'https://example.com/', secret: 'x' };
+  const values = { url: 'https://example.com/', secret: 'x' };
+  const config = { kind: 'http' as const, preset: 'webhook', values };
   const rules = ['host_silent' as const];
   const whatever = { enabled: true, digest: true, sendResolved: false };
   await store.alerts.addDestination({ id: 'd', name: 'd', ...whatever, rules, config, createdUs: 1 });

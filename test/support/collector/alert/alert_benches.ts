@@ -25,7 +25,7 @@ export async function receiver(...options: Parameters<typeof httpReceiver>) {
 
 export const SECRET = 'S3CRET-of-the-webhook';
 export function webhook(name: string, url: string, rules: readonly string[] = ALL_RULES) {
-  return newDestination.parse({ name, rules, config: { kind: 'webhook', url, secret: SECRET } });
+  return newDestination.parse({ name, rules, config: { kind: 'http', values: { url, secret: SECRET } } });
 }
 
 export function idsOf(received: { body: Buffer }[]): string[] {

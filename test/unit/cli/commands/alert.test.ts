@@ -9,12 +9,14 @@ import { readDestination } from '../../../../cli/alert_destination.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { alertRule } from '../../../../collector/contract/alert.ts';
+import { servedPresets } from '../../../../collector/local.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
 
 const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
 const directory = mkdtempSync(join(tmpdir(), 'imdswatch-alert-command-'));
 const dataDir = join(directory, 'data');
+const presets = await servedPresets();
 const good = await httpReceiver(status(200));
 const bad = await httpReceiver(status(503));
 after(async () => {
@@ -102,10 +104,48 @@ test('add, list, try and remove, on the database of a running collector', async 
   }
 });
 
+test('a preset: its file to fill in, values by flags, and what is wrong with them', async () => {
+  const listed = await imdswatch('presets');
+  assert.match(listed.stdout, /^pagerduty +PagerDuty: /m);
+  const form = await imdswatch('presets', 'splunk');
+  assert.match(
+    form.stdout,
+    /^preset: splunk\nurl: {2}# Address\. Such as https:.*\ntoken: {2}# Token\n# index: /m,
+  );
+  const admin = openAdmin(dataDir);
+  try {
+    const url = `http://127.0.0.1:${good.port}`;
+    const added = await imdswatch('add', '--preset', 'alertmanager', '--name', 'am', '--set', `url=${url}`);
+    assert.deepEqual([added.code, added.stderr], [0, '']);
+    const splunk = file('splunk.yaml', `url: ${url}\ntoken: T0PSECRET-token\n`);
+    assert.equal((await imdswatch('add', '--preset', 'splunk', '--from-file', splunk)).code, 0);
+    const tested = await imdswatch('test', 'splunk');
+    assert.equal(tested.code, 0);
+    assert.equal(good.received.at(-1)!.path, '/services/collector/event');
+    assert.equal(good.received.at(-1)!.headers.authorization, 'Splunk T0PSECRET-token');
+    const refused: [string[], RegExp][] = [
+      [['--preset', 'splunk', '--set', 'token=T0PSECRET'], /The value token is a secret/],
+      [['--preset', 'splunk', '--set', `url=${url}`], /The preset splunk needs the value token: Token\./],
+      [['--preset', 'webhook', '--from-file', file('w.yaml', 'url: T0PSECRET\n')], /is no http or https URL/],
+      [['--preset', 'slack', '--from-file', file('v.yaml', 'uri: T0PSECRET\n')], /has no value "uri"/],
+      [[], /Name a preset by --preset/],
+    ];
+    for (const [flags, expected] of refused) {
+      const { code, stderr } = await imdswatch('add', ...flags);
+      assert.equal(code, 2, flags.join(' '));
+      assert.match(stderr, expected);
+      assert.doesNotMatch(stderr, /T0PSECRET/);
+    }
+  } finally {
+    admin.close();
+  }
+});
+
 test('a destination as it is written down', () => {
   const mail = readDestination(
     'name: mail\nkind: email\nhost: smtp.example.com\nfrom: a@example.com\nto: [b@example.com]\n',
     'mail.yaml',
+    presets,
   );
   assert.equal(mail.enabled, true);
   assert.deepEqual(mail.rules, alertRule.options, 'every rule, where none is named');
@@ -114,21 +154,21 @@ test('a destination as it is written down', () => {
 
 test('an error about a file names the key and never the value', () => {
   const refused: [string, RegExp][] = [
-    ['name: x\nkind: pager\n', /f\.yaml: kind must be one of webhook, slack, syslog, email/],
-    ['name: x\nkind: webhook\nurl: T0PSECRET\n', /f\.yaml: url: /],
-    ['name: x\nkind: webhook\nurl: https://a.example\nsecret: T0PSECRET\n', /f\.yaml: secret: /],
+    ['name: x\nkind: pager\n', /f\.yaml: kind must be one of http, syslog, email/],
     [
-      'name: x\nkind: webhook\nurl: https://a.example\nsecrets: T0PSECRET\n',
-      /webhook has no key "secrets"\. Its keys are .*secret/,
+      'name: x\nkind: syslog\nhost: a.example\nsecrets: T0PSECRET\n',
+      /syslog has no key "secrets"\. Its keys are .*facility/,
     ],
+    ['name: x\npreset: pager\n', /There is no preset "pager"\. The presets are .*pagerduty/],
+    ['name: x\nurl: https://a.example\nrequest: { batch: T0PSECRET }\n', /f\.yaml: request\.batch: /],
     ['name: x\nkind: slack\nurl: https://a.example\nrules: [everything]\n', /f\.yaml: rules\.0: /],
-    ['kind: slack\nurl: https://a.example\n', /f\.yaml: name: /],
+    ['kind: syslog\nhost: a.example\n', /f\.yaml: name: /],
     ['name: "T0PSECRET\n', /f\.yaml is not valid YAML at line/],
     ['- T0PSECRET\n', /must contain "key: value" lines/],
   ];
   for (const [text, expected] of refused) {
     assert.throws(
-      () => readDestination(text, 'f.yaml'),
+      () => readDestination(text, 'f.yaml', presets),
       (error: unknown) => {
         assert.ok(error instanceof OperatorError, String(error));
         assert.equal(error.exitCode, 2);
@@ -143,6 +183,6 @@ test('an error about a file names the key and never the value', () => {
 test('help, and a verb that does not exist', async () => {
   const help = await imdswatch('--help');
   assert.equal(help.code, 0);
-  assert.match(help.stdout, /alert add --from-file FILE/);
+  assert.match(help.stdout, /alert add \[--preset NAME\] \[--from-file FILE\]/);
   assert.equal((await imdswatch('tell')).code, 2);
 });

@@ -202,7 +202,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       await bench.ask('POST', '/api/v1/alert/destinations', headers, { ...DESTINATION, name: 'another' });
       for (const path of ADMINISTRATION) {
         const text = await (await bench.ask('GET', path, headers)).text();
-        for (const one of [secret, TOKEN, DESTINATION.config.secret, 'path-secret']) {
+        for (const one of [secret, TOKEN, DESTINATION.config.values.secret, 'path-secret']) {
           assert.ok(!text.includes(one), `${path} says a secret`);
         }
       }

@@ -46,6 +46,13 @@ test('alerts and destinations of an earlier release are kept', async () => {
     ],
   );
   assert.deepEqual(
+    destinations.map(({ config }) => config),
+    [
+      { kind: 'http', preset: 'slack', values: { url: 'https://hooks.example.com/x' } },
+      { kind: 'http', preset: 'webhook', values: { url: 'https://soc.example.com/x' } },
+    ],
+  );
+  assert.deepEqual(
     (await alerts.due('2', 1, 9)).map(({ alert: { id } }) => id),
     ['a'],
   );

@@ -21,7 +21,7 @@ const recorded = (subject: string, given: Partial<Alert> = {}, audience: Audienc
 });
 
 function destination(name: string, given: Partial<Parameters<AlertRows['addDestination']>[0]> = {}) {
-  const config = { kind: 'webhook' as const, url: 'https://example.com/', secret: null };
+  const config = { kind: 'http' as const, preset: 'webhook', values: { url: 'https://example.com/' } };
   return {
     id: `id of ${name}`,
     name,

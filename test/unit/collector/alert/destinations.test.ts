@@ -80,8 +80,14 @@ test('a destination that is unsafe in itself is refused', async () => {
   const add = (config: unknown) => () =>
     bench.alerts.addDestination(newDestination.parse({ name: 'x', rules: ['host_silent'], config }), 'joe');
   const email = { kind: 'email', host: 'mail.example.com', from: 'a@example.com', to: ['b@example.com'] };
-  await assert.rejects(add({ kind: 'webhook', url: 'http://169.254.7.7/' }), /link-local/);
-  await assert.rejects(add({ kind: 'slack', url: 'http://[fd00:ec2::7]/' }), /link-local/);
+  await assert.rejects(
+    add({ kind: 'http', preset: 'webhook', values: { url: 'http://169.254.7.7/' } }),
+    /link-local/,
+  );
+  await assert.rejects(
+    add({ kind: 'http', preset: 'slack', values: { url: 'http://[fd00:ec2::7]/' } }),
+    /link-local/,
+  );
   await assert.rejects(add({ kind: 'syslog', host: '[fe80::7]' }), /link-local/);
   await assert.rejects(add({ ...email, security: 'none', username: 'u', password: 'p' }), /unencrypted/);
   await assert.rejects(add({ ...email, username: 'u' }), /both username and password/);

@@ -56,16 +56,16 @@ test('nothing goes to a link-local address: neither by number nor by name, nor i
   const receiver = kept(await httpReceiver(status(200)));
   const udp = kept(await udpReceiver());
   const configs = [
-    { kind: 'webhook', url: 'http://169.254.7.7/' },
-    { kind: 'webhook', url: 'http://0xa9fe0707/' },
-    { kind: 'slack', url: 'http://[::ffff:169.254.7.7]/' },
-    { kind: 'slack', url: 'http://[fe80::7]/' },
-    { kind: 'slack', url: 'http://[64:ff9b::169.254.7.7]/' },
-    { kind: 'webhook', url: 'http://100.100.100.200/' },
-    { kind: 'webhook', url: 'http://1684301000/' },
+    { kind: 'http', preset: 'webhook', values: { url: 'http://169.254.7.7/' } },
+    { kind: 'http', preset: 'webhook', values: { url: 'http://0xa9fe0707/' } },
+    { kind: 'http', preset: 'slack', values: { url: 'http://[::ffff:169.254.7.7]/' } },
+    { kind: 'http', preset: 'slack', values: { url: 'http://[fe80::7]/' } },
+    { kind: 'http', preset: 'slack', values: { url: 'http://[64:ff9b::169.254.7.7]/' } },
+    { kind: 'http', preset: 'webhook', values: { url: 'http://100.100.100.200/' } },
+    { kind: 'http', preset: 'webhook', values: { url: 'http://1684301000/' } },
     { kind: 'syslog', host: '168.63.129.16' },
     { kind: 'syslog', host: 'fd20:ce::254', transport: 'tcp' },
-    { kind: 'webhook', url: `http://hooks.example.com:${receiver.port}/` },
+    { kind: 'http', preset: 'webhook', values: { url: `http://hooks.example.com:${receiver.port}/` } },
     { kind: 'syslog', host: 'logs.example.com', port: udp.port },
     { kind: 'syslog', host: 'logs.example.com', port: receiver.port, transport: 'tcp' },
     {

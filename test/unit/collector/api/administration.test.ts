@@ -32,7 +32,7 @@ test('actions of admins are in the audit log, without secrets; a revoked token i
       json: {
         name: 'another',
         rules: ['new_offender'],
-        config: { kind: 'webhook', url: 'https://hooks.example.com/secret-path' },
+        config: { kind: 'http', preset: 'webhook', values: { url: 'https://hooks.example.com/secret-path' } },
       },
     })
   ).json()) as { id: string };

@@ -47,7 +47,7 @@ const strict = (shape: z.ZodType) => (shape instanceof z.ZodObject ? shape.stric
 const DESTINATION = {
   name: 'hook',
   rules: ['new_offender'],
-  config: { kind: 'webhook', url: 'https://hooks.example.com/secret-path' },
+  config: { kind: 'http', preset: 'webhook', values: { url: 'https://hooks.example.com/secret-path' } },
 };
 const OK = z.strictObject({ status: z.literal('ok') });
 
