@@ -130,15 +130,16 @@ async function storeHops(session: Session, set: WorkingSet): Promise<void> {
 /** Gives the hosts their new facts, times and version. */
 async function storeHosts(session: Session, set: WorkingSet, hosts: readonly KnownHost[]): Promise<void> {
   if (hosts.length === 0) return;
-  const storedFacts = new Map(hosts.map(({ row, facts }) => [row, facts]));
+  const known = new Map(hosts.map((host) => [host.row, host]));
   const rows = set.rows(
     'SELECT id, first_us, last_us, name, facts FROM hosts WHERE id IN (SELECT value FROM json_each(?))',
-    JSON.stringify([...storedFacts.keys()]),
+    JSON.stringify([...known.keys()]),
   );
+  for (const [row, , , , json] of rows) known.get(row as number)!.newFacts = String(json);
   const id: Column = ['id', 'bigint'];
   const times: Column[] = [id, ['first_us', 'bigint'], ['last_us', 'bigint']];
   const facts: Column[] = [id, ['name', 'text'], ['facts', 'text']];
-  const changed = rows.filter((row) => storedFacts.get(row[0] as number) !== row[4]);
+  const changed = rows.filter(([row, , , , json]) => known.get(row as number)!.facts !== json);
   const sent = [
     session.execute(
       `UPDATE hosts SET first_us = v.first_us, last_us = v.last_us, version = version + 1

@@ -15,8 +15,9 @@ export interface KnownHost {
   row: number;
   /** All that is loaded of the host is good for as long as its row has this version. */
   version: number;
-  /** The facts that are stored, as JSON. */
+  /** The facts that are stored, as JSON, and those that are stored with the transaction. */
   facts: string;
+  newFacts: string;
   /** Days of coverage that are loaded. */
   days: Set<number>;
   /** Streams whose position is loaded. */
@@ -37,7 +38,10 @@ export class KnownHosts {
   }
 
   add({ id, host_id: hostId, facts, version }: HostRow): void {
-    this.#byId.set(hostId, { row: id, version, facts, days: new Set(), streams: new Set() });
+    this.#byId.set(hostId, {
+      ...{ row: id, version, facts, newFacts: facts },
+      ...{ days: new Set<number>(), streams: new Set<string>() },
+    });
   }
 
   forget(hostId: string): void {
@@ -57,7 +61,10 @@ export class KnownHosts {
 
   /** Notes that a transaction is stored. */
   noteStored(hosts: readonly KnownHost[], positions: ReadonlyMap<string, { lastSeq: number }>): void {
-    for (const host of hosts) host.version += 1;
+    for (const host of hosts) {
+      host.version += 1;
+      host.facts = host.newFacts;
+    }
     for (const [stream, { lastSeq }] of positions) this.#positions.set(stream, lastSeq);
   }
 }

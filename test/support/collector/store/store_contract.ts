@@ -139,6 +139,17 @@ export function testStore(open: () => Promise<Store>): void {
     assert.deepEqual(listed.at(-1), { path: null, count: 32, lastUs: NOON_US });
   });
 
+  test('facts of a host that change, and change back, are the last ones', async () => {
+    const store = await open();
+    const next = stream(A);
+    for (const team of ['web', 'data', 'web']) {
+      const facts = { ...A, tags: { team } };
+      await store.write([{ ...next(call(NOON_US)), host: facts }]);
+      const [host] = await store.hostPage(null, null, 10);
+      assert.deepEqual(host!.facts, facts);
+    }
+  });
+
   test('the time of a process is stored once a minute at most', async () => {
     const store = await open();
     const next = stream(A);
