@@ -3,9 +3,10 @@ import type { BatchResult, StoredBatch } from '../store.ts';
 
 /** Records of one transaction, unless one batch has more. */
 const MAX_RECORDS = 4_000;
-const LEAST_RECORDS = 50;
+/** With fewer, the statements of a transaction cost more than its records, and a busy machine falls behind. */
+const LEAST_RECORDS = 500;
 /** Time that counting the batches of a transaction may take: agents and other lanes wait meanwhile. */
-const COUNTING_MS = 100;
+const COUNTING_MS = 250;
 /** Weight of the last transaction in the mean time of a record. */
 const LAST_WEIGHT = 0.2;
 

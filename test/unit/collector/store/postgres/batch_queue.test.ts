@@ -37,17 +37,24 @@ test('requests are joined, divided between transactions, and answered when all o
   assert.deepEqual(queue.next(), []);
 });
 
-test('a transaction takes as many records as can be counted in a tenth of a second', () => {
+test('a transaction takes as many records as can be counted in a quarter of a second, and some hundreds at least', () => {
   const queue = new BatchQueue();
-  for (let turn = 0; turn < 60; turn += 1) {
-    void queue.add(batches(1, 100));
-    queue.noteTime(queue.next(), 100);
-  }
-  void queue.add(batches(20, 10));
-  // It is known by now that a record takes a millisecond.
+  const settle = (ms: number) => {
+    for (let turn = 0; turn < 60; turn += 1) {
+      void queue.add(batches(1, 100));
+      queue.noteTime(queue.next(), ms);
+    }
+  };
+  settle(25);
+  void queue.add(batches(60, 20));
+  assert.equal(queue.next().length, 50);
   assert.equal(queue.next().length, 10);
+  settle(500);
+  void queue.add(batches(60, 20));
+  assert.equal(queue.next().length, 25);
   // One batch is taken, however large it is.
   void queue.add(batches(1, 3_000));
+  assert.equal(queue.next().length, 25);
   assert.equal(queue.next().length, 10);
   assert.equal(queue.next().length, 1);
 });
