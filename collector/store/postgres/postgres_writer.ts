@@ -42,6 +42,8 @@ export class PostgresWriter {
   #heartbeats: WaitingHeartbeat[] = [];
   #storing: Promise<void> | null = null;
   #probe: Promise<void> | null = null;
+  #confirmation: Promise<void> = Promise.resolve();
+  #nextConfirmation: Promise<void> | null = null;
   /** Why the last batch could not be stored, if that was a fault of the server. */
   #fault: { error: unknown; atMs: number } | null = null;
 
@@ -54,13 +56,19 @@ export class PostgresWriter {
     );
   }
 
+  /**
+   * Resolves when what it says is as durable as a batch that is acknowledged: the agent deletes its records up to there. A
+   * commit whose wait for a standby was given up can be seen before any standby has it.
+   */
   async lastSeq(stream: string, hostId: string): Promise<number | null> {
     const [row] = await this.#pool.query<{ last_seq: number; host_id: string | null }>(
       `SELECT s.last_seq, h.host_id FROM streams s LEFT JOIN hosts h ON h.id = s.host WHERE s.stream = $1`,
       [stream],
     );
     if (row === undefined) return 0;
-    return row.host_id === hostId ? row.last_seq : null;
+    if (row.host_id !== hostId) return null;
+    await this.#confirm();
+    return row.last_seq;
   }
 
   /**
@@ -101,6 +109,17 @@ export class PostgresWriter {
     }
     this.#fault = null;
     return results;
+  }
+
+  /** Resolves when everything that could be seen at the call is durable. Who asks meanwhile waits for the next commit. */
+  #confirm(): Promise<void> {
+    this.#nextConfirmation ??= this.#confirmation.then(() => {
+      this.#nextConfirmation = null;
+      const commit = this.#commitNothing();
+      this.#confirmation = commit.catch(() => {});
+      return commit;
+    });
+    return this.#nextConfirmation;
   }
 
   /**
@@ -161,6 +180,8 @@ export class PostgresWriter {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
     await this.#storing;
     await this.#probe?.catch(() => {});
+    await this.#nextConfirmation?.catch(() => {});
+    await this.#confirmation;
   }
 }
 

@@ -71,24 +71,65 @@ describe('a server that does not answer', { skip: NO_POSTGRES }, () => {
     }
   });
 
+  test('a position that no standby has is not told to an agent', async () => {
+    const store = await openStore(await server.createDatabase());
+    const host = { id: 'i-1', name: 'web' };
+    const next = stream(host, [program('curl')]);
+    try {
+      await demandStandby('nobody');
+      let seq = 0;
+      let name = '';
+      await eventually('a batch that waits', async () => {
+        const batch = next(call(NOW_US - 1_000_000 + seq, {}, 0));
+        [seq, name] = [batch.seq, batch.stream];
+        let isOver = false;
+        const write = store.write([batch]).finally(() => {
+          isOver = true;
+        });
+        write.catch(() => {});
+        let isWaiting = false;
+        while (!isOver && !isWaiting) isWaiting = (await waiting()).length === 1;
+        if (!isWaiting) return false;
+        // It is stored, and nobody is told.
+        await server.query(
+          'postgres',
+          `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
+        );
+        await assert.rejects(write, /did not confirm a commit/);
+        return true;
+      });
+      let told: number | null = null;
+      const asked = store.lastSeq(name, host.id).then((last) => {
+        told = last;
+      });
+      await eventually('a question that waits', async () => (await waiting()).length === 1);
+      assert.equal(told, null);
+      await demandStandby('');
+      await asked;
+      assert.equal(told, seq);
+    } finally {
+      await demandStandby('');
+      await store.close();
+    }
+  });
+
   test('a server without room is no place for records until a batch is stored', async () => {
-    const url = await server.createDatabase();
-    const store = await openStore(url);
+    const store = await openStore(await server.createDatabase());
     try {
       const next = stream({ id: 'i-1', name: 'web' }, [program('curl')]);
       const batch = next(call(NOW_US - 1_000_000, {}, 0));
       await server.query(
-        'test_3',
+        'test_4',
         `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
            RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`,
       );
       await server.query(
-        'test_3',
+        'test_4',
         'CREATE TRIGGER full_disk BEFORE INSERT ON hourly EXECUTE FUNCTION refuse()',
       );
       await assert.rejects(store.write([batch]), /No space left/);
       await assert.rejects(store.write([]), /No space left/);
-      await server.query('test_3', 'DROP TRIGGER full_disk ON hourly');
+      await server.query('test_4', 'DROP TRIGGER full_disk ON hourly');
       assert.equal((await store.write([batch]))[0]!.result, 'stored');
       await store.write([]);
     } finally {
