@@ -14,17 +14,33 @@ export class DatabaseUnavailableError extends OperatorError {
   }
 }
 
+/** Tells an operator what to look at where a server is there and does not answer. */
+const ADVICE =
+  'Check that its standbys run, if its synchronous_standby_names asks for them, and that it has time and a free disk. Agents keep their records until then.';
+
 /**
  * The outcome of a transaction is not known: its commit was not confirmed by as many servers as the database wants. It
  * is stored whole or not at all. Who asks again must be able to see which.
  */
-export class UnknownOutcomeError extends Error {
+export class UnknownOutcomeError extends OperatorError {
   constructor(cause: unknown) {
+    const reason = (cause as Error).message;
     super(
-      `The database did not confirm a commit, so it is not known if it is stored: ${(cause as Error).message}`,
+      1,
+      `The database did not confirm a commit, so it is not known if it is stored (${reason}). ${ADVICE}`,
       { cause },
     );
     this.name = 'UnknownOutcomeError';
+  }
+}
+
+/** A server was given a statement, and said nothing in the time that a statement may take. */
+export class UnansweredError extends OperatorError {
+  constructor(place: string, cause: unknown) {
+    super(1, `The database at ${place} did not answer in time (${(cause as Error).message}). ${ADVICE}`, {
+      cause,
+    });
+    this.name = 'UnansweredError';
   }
 }
 
@@ -54,7 +70,7 @@ export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error);
   if (state === null) {
     const { syscall, message } = error as { syscall?: unknown; message?: unknown };
-    return syscall !== undefined || LOST.test(String(message)) || error instanceof UnknownOutcomeError;
+    return syscall !== undefined || LOST.test(String(message)) || hasNoAnswer(error);
   }
   return (
     state.startsWith('08') ||
@@ -64,6 +80,10 @@ export function isConnectionLost(error: unknown): boolean {
     state === '25006' ||
     state === '25P03'
   );
+}
+
+function hasNoAnswer(error: unknown): boolean {
+  return error instanceof UnknownOutcomeError || error instanceof UnansweredError;
 }
 
 /** Tells whether a row that was inserted is there already: unique_violation. */

@@ -7,12 +7,14 @@
  * `query_timeout` here.
  */
 import pg from 'pg';
+import { OperatorError } from '../../../common/operator_error.ts';
 import { requestCancel } from './cancel_request.ts';
 import {
   DatabaseUnavailableError,
   isConnectionLost,
   isUnanswered,
   sqlState,
+  UnansweredError,
   UnknownOutcomeError,
 } from './database_errors.ts';
 import type { DatabaseAddress } from './database_url.ts';
@@ -49,6 +51,8 @@ export const POOL_OPTIONS: PoolOptions = {
 
 /** The client notices a silent network so much later than the server would have ended the statement. */
 const NETWORK_MS = 5_000;
+/** The longest time of Node's timers, less the time above. */
+const LONGEST_MS = 2 ** 31 - 1 - NETWORK_MS;
 /** Time that a connection may be unused. */
 const IDLE_MS = 60_000;
 /** The first version with everything that the store uses. */
@@ -97,6 +101,16 @@ export class DatabasePool {
     this.#address = address;
     this.#options = { ...POOL_OPTIONS, ...options };
     this.#slots = new Slots(this.#options.max);
+  }
+
+  /** Returns another pool to the same database, for statements that take as long as they take. */
+  unhurried(): DatabasePool {
+    return new DatabasePool(this.#address, {
+      ...this.#options,
+      max: 1,
+      statementMs: LONGEST_MS,
+      prepares: false,
+    });
   }
 
   /** Runs one statement outside a transaction. */
@@ -211,7 +225,8 @@ export class DatabasePool {
         client.release(isLost);
         // The other connections of a server that has failed are as bad, and a new one looks for the primary again.
         if (isLost) this.#forget(primary);
-        throw error;
+        const isRaw = isUnanswered(error) && !(error instanceof OperatorError);
+        throw isRaw ? new UnansweredError(primary.place, error) : error;
       } finally {
         client.off('error', onError);
       }

@@ -63,8 +63,14 @@ export async function migrate(
     const { from, to } = await plannedChange(pool, schema);
     // A collector that only starts again takes no lock, and needs no right to create tables.
     if (from === to) return;
-    const change = await applyPatiently(pool, schema);
-    if (change.from < change.to) onChange(change);
+    // A step over large tables takes longer than a collector waits for an answer.
+    const unhurried = pool.unhurried();
+    try {
+      const change = await applyPatiently(unhurried, schema);
+      if (change.from < change.to) onChange(change);
+    } finally {
+      await unhurried.close();
+    }
   } catch (error) {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
     throw new OperatorError(
@@ -96,8 +102,6 @@ async function applySteps(pool: DatabasePool, schema: DatabaseSchema): Promise<S
   const { name, steps } = schema;
   return pool.transaction(async (session) => {
     await session.query(`SET LOCAL lock_timeout = ${OTHERS_MS}`);
-    // A step over large tables takes as long as it takes.
-    await session.query('SET LOCAL statement_timeout = 0');
     await session.query(`SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);
     await session.query(
       `CREATE TABLE IF NOT EXISTS imdswatch_schemas (

@@ -41,6 +41,15 @@ describe('schemas', { skip: NO_POSTGRES }, () => {
     await Promise.all(pools.map((pool) => pool.close()));
   });
 
+  test('a step takes as long as it takes, and other statements do not', async () => {
+    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()), { statementMs: 1 });
+    // The client gives up five seconds after the server would have.
+    const long = { release: '0.1.0', summary: 'takes six seconds', apply: 'SELECT pg_sleep(6)' };
+    await migrate(pool, { name: 'numbers', steps: [...steps, long] });
+    await assert.rejects(pool.query('SELECT pg_sleep(1)'), /statement timeout/);
+    await pool.close();
+  });
+
   test('a step that fails leaves nothing behind', async () => {
     const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
     const broken = [...steps, { release: '0.2.0', summary: 'fails', apply: 'SELECT 1/0' }];

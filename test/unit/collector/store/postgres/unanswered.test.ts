@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { DatabasePool } from '../../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
 import { PostgresStore } from '../../../../../collector/store/postgres/postgres_store.ts';
+import { OperatorError } from '../../../../../common/operator_error.ts';
 import { call, program, stream } from '../../../../support/collector/store/records.ts';
 import { eventually } from '../../../../support/collector/stored.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
@@ -24,6 +25,7 @@ describe('a server that does not answer', { skip: NO_POSTGRES }, () => {
     await server.query('postgres', `ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
     await server.query('postgres', 'SELECT pg_reload_conf()');
   }
+  const nameOf = (url: string) => parseDatabaseUrl(url).database;
   const openStore = (url: string) =>
     PostgresStore.open(parseDatabaseUrl(url), { nowUs: () => NOW_US, lanes: 1 });
 
@@ -53,8 +55,9 @@ describe('a server that does not answer', { skip: NO_POSTGRES }, () => {
   });
 
   test('a commit that nobody waits for any more is given up by the server too', async () => {
-    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()), { statementMs: 1 });
-    await server.query('test_2', 'CREATE TABLE t (a integer)');
+    const url = await server.createDatabase();
+    const pool = new DatabasePool(parseDatabaseUrl(url), { statementMs: 1 });
+    await server.query(nameOf(url), 'CREATE TABLE t (a integer)');
     await demandStandby('nobody');
     try {
       await eventually('a commit that waits', async () => {
@@ -65,6 +68,28 @@ describe('a server that does not answer', { skip: NO_POSTGRES }, () => {
         );
       });
       await eventually('no process waits', async () => (await waiting()).length === 0);
+    } finally {
+      await demandStandby('');
+      await pool.close();
+    }
+  });
+
+  test('an operator is told what to look at', async () => {
+    const url = await server.createDatabase();
+    const pool = new DatabasePool(parseDatabaseUrl(url), { statementMs: 1 });
+    await server.query(nameOf(url), 'CREATE TABLE t (a integer)');
+    await demandStandby('nobody');
+    try {
+      await eventually('a statement that waits', async () => {
+        return await pool.query('INSERT INTO t VALUES (1)').then(
+          () => false,
+          (error) =>
+            error instanceof OperatorError &&
+            /^The database at .* did not answer in time \(Query read timeout\)\. Check that its standbys run/.test(
+              error.message,
+            ),
+        );
+      });
     } finally {
       await demandStandby('');
       await pool.close();
@@ -114,22 +139,23 @@ describe('a server that does not answer', { skip: NO_POSTGRES }, () => {
   });
 
   test('a server without room is no place for records until a batch is stored', async () => {
-    const store = await openStore(await server.createDatabase());
+    const url = await server.createDatabase();
+    const store = await openStore(url);
     try {
       const next = stream({ id: 'i-1', name: 'web' }, [program('curl')]);
       const batch = next(call(NOW_US - 1_000_000, {}, 0));
       await server.query(
-        'test_4',
+        nameOf(url),
         `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
            RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`,
       );
       await server.query(
-        'test_4',
+        nameOf(url),
         'CREATE TRIGGER full_disk BEFORE INSERT ON hourly EXECUTE FUNCTION refuse()',
       );
       await assert.rejects(store.write([batch]), /No space left/);
       await assert.rejects(store.write([]), /No space left/);
-      await server.query('test_4', 'DROP TRIGGER full_disk ON hourly');
+      await server.query(nameOf(url), 'DROP TRIGGER full_disk ON hourly');
       assert.equal((await store.write([batch]))[0]!.result, 'stored');
       await store.write([]);
     } finally {
