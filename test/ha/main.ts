@@ -1,7 +1,7 @@
 /**
  * `npm run test:ha` runs docker/compose.ha.yaml in a lab and stores the calls of a fleet through HAProxy. Meanwhile
  * collectors and the primary of the database end in several ways. At the end every call must be stored once. Needs root,
- * Docker and docker-compose, mmdebstrap, and Debian 12 for the packages. Measured: 6 minutes.
+ * Docker and docker-compose, mmdebstrap, and Debian 12 for the packages.
  *
  *   --only NAME,…  only these endings: drain, collector, primary, network, stop, standbys, etcd, haproxy
  *
