@@ -38,8 +38,16 @@ export type { SchemaChange } from './store/schema_change.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
 export { DiskFullError } from './store/sqlite/disk_full.ts';
 export { changeSchemas, plannedChanges } from './store_place.ts';
+export {
+  type CheckedInvariant,
+  checkStore,
+  type Difference,
+  isEqual,
+  type StoreCheck,
+} from './transfer/check_store.ts';
 export type { Comparison } from './transfer/compare_stores.ts';
 export { type CopyReport, copyStore } from './transfer/copy_store.ts';
+export type { InvariantName } from './transfer/invariants.ts';
 export { type Place, placeOf } from './transfer/places.ts';
 export type { Access, Actor, Destinations, InsightOptions, StorePlace, StoreQueries };
 

@@ -1,16 +1,21 @@
 /** `imdswatch store` works on the place where collectors keep their data: the embedded store, or PostgreSQL. */
+import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
 import { storePlace } from '../../collector/config.ts';
 import {
   changeSchemas,
+  checkStore,
   copyStore,
+  isEqual,
   placeOf,
   plannedChanges,
   type SchemaChange,
 } from '../../collector/local.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import { storeShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
 import { untilSignal } from '../signals.ts';
+import { storeCheckText } from '../terminal/store_check_output.ts';
 import { CopyProgressLine, comparisonTable } from '../terminal/transfer_output.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
@@ -27,10 +32,22 @@ const copySettings = z.object({
   to: storePlace.describe(`Where the copy is made: ${PLACE}. It must be empty.`),
   json,
 });
+const checkSettings = z.object({
+  data_dir: storeShape.data_dir,
+  store: storePlace
+    .optional()
+    .describe(`What is checked: ${PLACE}. Collectors may use it. Default: the embedded store in data_dir.`),
+  against: storePlace
+    .optional()
+    .describe(`Another store that should have the same: ${PLACE}. No collector may use either of them.`),
+  json,
+});
 
 const SUMMARIES = {
   migrate: 'Brings the schema of the store to the version of this release, ahead of its collectors.',
   copy: 'Copies findings and admin data of stopped collectors to another place, and proves that both have the same.',
+  check:
+    'Checks that the sums in the store equal what they are sums of, and with --against that two stores have the same. Changes nothing.',
 };
 
 export async function run(argv: string[]): Promise<number> {
@@ -40,6 +57,8 @@ export async function run(argv: string[]): Promise<number> {
       return migrate(load(migrateSettings).settings);
     case 'copy':
       return copy(load(copySettings).settings);
+    case 'check':
+      return check(load(checkSettings).settings);
   }
 }
 
@@ -80,6 +99,18 @@ async function copy({ from, to, json: asJson }: z.infer<typeof copySettings>): P
     `Copied in ${seconds} s. All ${compared.length} tables are equal in both stores, and collectors can use the copy now. Start no collector on the source any more.\n`,
   );
   return 0;
+}
+
+/** Returns 1 where something differs. */
+async function check(settings: z.infer<typeof checkSettings>): Promise<number> {
+  const place = placeOf(settings.store ?? settings.data_dir);
+  const against = settings.against === undefined ? null : placeOf(settings.against);
+  if (against !== null && isDeepStrictEqual(place, against)) {
+    throw new OperatorError(2, 'Both stores are the same place. Name another one with --against.');
+  }
+  const result = await checkStore(place, { against });
+  process.stdout.write(settings.json ? `${visibleJson(result, 2)}\n` : storeCheckText(result));
+  return isEqual(result) ? 0 : 1;
 }
 
 function usage(): string {

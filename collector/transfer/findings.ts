@@ -10,12 +10,15 @@ export interface Part {
 
 /** The findings as they are at one moment. */
 export interface FindingsReader {
+  readonly kind: 'sqlite' | 'postgres';
   /** Returns the rows of a table in the order of its key, in parts of bounded size; only those behind the place `after`. */
   read(table: StoredTable, after?: readonly Cell[] | null): AsyncIterable<Part>;
   /** Returns the number of rows that `read` returns, at least nearly. */
   count(table: StoredTable): Promise<number>;
   /** Returns the last number that was given to a row of a numbered table; 0 for none. */
   lastNumber(table: StoredTable): Promise<number>;
+  /** Returns the rows of a query, which both databases understand or only this `kind`. There should be few. */
+  select(sql: string): Promise<Record<string, Cell>[]>;
 }
 
 /** The progress of a copy of one table. */

@@ -4,6 +4,7 @@ import { DAY_US } from '../contract/window.ts';
 import { type Column, transposed, unnested } from '../store/postgres/bulk.ts';
 import type { Session } from '../store/postgres/database_pool.ts';
 import { FORGOTTEN_UNTIL_US } from '../store/sqlite/coverage_reader.ts';
+import { SUMS_DELETED_UNTIL_US } from '../store/sqlite/retention.ts';
 import { charactersOf, type FindingsReader, isPartFull, type Part } from './findings.ts';
 import { type Cell, placesOf, RECORD_ID_DAYS, type Row, type StoredTable } from './stored_tables.ts';
 
@@ -11,7 +12,7 @@ import { type Cell, placesOf, RECORD_ID_DAYS, type Row, type StoredTable } from 
 const SOURCES: Record<string, string> = {
   record_ids: `(SELECT day, host, id FROM record_ids
     WHERE day >= (SELECT max(day) FROM record_ids) - ${RECORD_ID_DAYS}) AS ids`,
-  sums: `(SELECT name, value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}') AS kept`,
+  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}')) AS kept`,
 };
 /** The sums of columns over the rows of several writers. */
 const OVER_SLOTS: Record<string, string> = {
@@ -25,6 +26,7 @@ const FETCHED_ROWS = 1_000;
 const SLOT = 0;
 
 export class PostgresFindings implements FindingsReader {
+  readonly kind = 'postgres';
   readonly #session: Session;
   #cursors = 0;
 
@@ -89,6 +91,10 @@ export class PostgresFindings implements FindingsReader {
       [name],
     );
     return row!.number ?? 0;
+  }
+
+  select(sql: string): Promise<Record<string, Cell>[]> {
+    return this.#session.query(sql);
   }
 }
 

@@ -3,6 +3,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { DAY_US } from '../contract/window.ts';
 import { withoutNul } from '../store/postgres/nul_characters.ts';
 import { FORGOTTEN_UNTIL_US } from '../store/sqlite/coverage_reader.ts';
+import { SUMS_DELETED_UNTIL_US } from '../store/sqlite/retention.ts';
 import { charactersOf, type FindingsReader, isPartFull, type Part } from './findings.ts';
 import { type Cell, placesOf, RECORD_ID_DAYS, type Row, type StoredTable } from './stored_tables.ts';
 
@@ -15,10 +16,11 @@ const SOURCES: Record<string, string> = {
       WHERE last_us >= (latest.day - ${RECORD_ID_DAYS}) * ${DAY_US}
     UNION SELECT end_us / ${DAY_US}, host, coverage.id FROM coverage, latest
       WHERE end_us >= (latest.day - ${RECORD_ID_DAYS}) * ${DAY_US})`,
-  sums: `(SELECT name, value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}')`,
+  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}'))`,
 };
 
 export class SqliteFindings implements FindingsReader {
+  readonly kind = 'sqlite';
   readonly #database: DatabaseSync;
 
   /** `database`: in a transaction, so that all of it is of one moment. */
@@ -66,6 +68,10 @@ export class SqliteFindings implements FindingsReader {
   async lastNumber({ name }: StoredTable): Promise<number> {
     const row = this.#database.prepare('SELECT seq FROM sqlite_sequence WHERE name = ?').get(name);
     return Number(row?.['seq'] ?? 0);
+  }
+
+  async select(sql: string): Promise<Record<string, Cell>[]> {
+    return this.#database.prepare(sql).all() as Record<string, Cell>[];
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import { FORGOTTEN_UNTIL_US } from '../sqlite/coverage_reader.ts';
-import { TABLES_OF_HOST } from '../sqlite/retention.ts';
+import { SUMS_DELETED_UNTIL_US, TABLES_OF_HOST } from '../sqlite/retention.ts';
 import { KIND_CLASS } from '../sqlite/total_rows.ts';
 import type { Retention, RetentionResult } from '../store.ts';
 import { PARTITIONS_LOCK, WRITERS_LOCK } from './advisory_locks.ts';
@@ -180,8 +180,11 @@ export class Retainer {
           `DELETE FROM ${table} WHERE ${unit} = $1 RETURNING class`,
           [oldest],
         );
-        if (deleted.some((each) => each.class === KIND_CLASS.v1))
-          await noteForgotten(session, (oldest + 1) * us);
+        const untilUs = (oldest + 1) * us;
+        if (deleted.some((each) => each.class === KIND_CLASS.v1)) {
+          await noteDeleted(session, FORGOTTEN_UNTIL_US, untilUs);
+        }
+        await noteDeleted(session, SUMS_DELETED_UNTIL_US, untilUs);
         return deleted.length;
       }
       return 0;
@@ -208,8 +211,9 @@ export class Retainer {
         [hosts, beforeUs],
       );
       if (gaps.length > 0) {
-        await noteForgotten(
+        await noteDeleted(
           session,
+          FORGOTTEN_UNTIL_US,
           gaps.reduce((latest, each) => Math.max(latest, each.latest), 0),
         );
       }
@@ -343,11 +347,11 @@ export class Retainer {
 
 const HOST_REFERENCES = ['streams', ...TABLES_OF_HOST];
 
-/** Notes that IMDSv1 calls or gaps up to this time were deleted. Nothing before it is known of any host. */
-async function noteForgotten(session: Session, untilUs: number): Promise<void> {
+/** Notes up to which time rows were deleted. `name` says which rows. */
+async function noteDeleted(session: Session, name: string, untilUs: number): Promise<void> {
   await session.execute(
-    `INSERT INTO sums VALUES ('${FORGOTTEN_UNTIL_US}', $1)
+    `INSERT INTO sums VALUES ($1, $2)
      ON CONFLICT (name) DO UPDATE SET value = greatest(sums.value, excluded.value)`,
-    [untilUs],
+    [name, untilUs],
   );
 }

@@ -32,6 +32,8 @@ export const TABLES_OF_HOST: readonly string[] = [
   'cloud_briefs',
   'callers',
 ];
+/** Row of `sums`: retention has deleted sums of hours and days up to this time, of whatever class. Both stores have it. */
+export const SUMS_DELETED_UNTIL_US = 'sums_deleted_until_us';
 const CHUNK_ROWS = 5000;
 /** Share of the bound that is freed as well. Without it every call that is written would delete another. */
 const HEADROOM_SHARE = 0.05;
@@ -160,7 +162,8 @@ class Cleaner {
           .get(kindClass)!;
         const oldest = row['oldest'] as number | null;
         if (oldest === null || (oldest + 1) * us > beforeUs) continue;
-        if (kindClass === KIND_CLASS.v1) this.#noteForgotten((oldest + 1) * us);
+        if (kindClass === KIND_CLASS.v1) this.#noteDeleted(FORGOTTEN_UNTIL_US, (oldest + 1) * us);
+        this.#noteDeleted(SUMS_DELETED_UNTIL_US, (oldest + 1) * us);
         this.#database.prepare(CHANGE_DAY).run(Math.floor((oldest * us) / DAY_US));
         return this.#delete(`DELETE FROM ${table} WHERE class = ? AND ${unit} = ?`, kindClass, oldest);
       }
@@ -168,14 +171,13 @@ class Cleaner {
     return 0;
   }
 
-  /** Notes that IMDSv1 calls or gaps up to this time were deleted. Nothing before it is known of any host. */
-  #noteForgotten(untilUs: number): void {
+  /** Notes up to which time rows were deleted. `name` says which rows. */
+  #noteDeleted(name: string, untilUs: number): void {
     this.#database
       .prepare(
-        `INSERT INTO sums VALUES ('${FORGOTTEN_UNTIL_US}', ?)
-         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`,
+        'INSERT INTO sums VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)',
       )
-      .run(untilUs);
+      .run(name, untilUs);
   }
 
   /** Deletes gaps, days of coverage, boots and the cloud's counts. */
@@ -183,7 +185,7 @@ class Cleaner {
     const { latest } = this.#database
       .prepare('SELECT max(end_us) AS latest FROM gaps WHERE end_us < ?')
       .get(beforeUs) as { latest: number | null };
-    if (latest !== null) this.#noteForgotten(latest);
+    if (latest !== null) this.#noteDeleted(FORGOTTEN_UNTIL_US, latest);
     return (
       this.#delete(
         `DELETE FROM gaps WHERE (host, reason, start_us) IN
