@@ -36,19 +36,17 @@ const SUMS = ['hourly', 'daily', 'fleet_hourly', 'fleet_daily'] as const;
 const OF_SUMS = 'class, %, identity, kind';
 const ADDED = 'sum(count)::bigint, min(first_us), max(last_us)';
 
+/** Settings of a session that fills a store. */
+export const FILLING = `SET statement_timeout = 0; SET maintenance_work_mem = '1GB'; SET work_mem = '256MB';
+  SET synchronous_commit = off`;
+
 export async function multiplyCalls(
   pool: DatabasePool,
   size: ManyCalls,
   progress: (text: string) => void,
 ): Promise<Multiplied> {
   await pool.session(async (session) => {
-    for (const [setting, value] of [
-      ['statement_timeout', '0'],
-      ['maintenance_work_mem', '1GB'],
-      ['work_mem', '256MB'],
-      ['synchronous_commit', 'off'],
-    ])
-      await session.query(`SET ${setting} = '${value}'`);
+    await session.query(FILLING);
     const days = await makeCalls(session, size, progress);
     progress('sums');
     await makeSums(session, size, days);

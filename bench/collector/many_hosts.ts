@@ -4,7 +4,8 @@
  * browser asks them, while nothing else is stored.
  *
  *   --store URL   makes the store in this PostgreSQL database, which must be empty at first
- *   --calls N     there, so many calls that are stored one by one; default: those of the writer, 510,000 of 100,000 hosts
+ *   --calls N     there, so many calls that are stored one by one. A part of the hosts is made by the writer, and
+ *                 multiplied with SQL. Default: all hosts are made by the writer, with 510,000 calls of 100,000 hosts
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
@@ -17,6 +18,7 @@ import { PostgresStore } from '../../collector/store/postgres/postgres_store.ts'
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import { ApiClient } from './api_client.ts';
 import { multiplyCalls } from './many_calls.ts';
+import { multiplyHosts } from './many_hosts_copies.ts';
 import { DAYS, makeHosts } from './many_hosts_maker.ts';
 import { type Answered, askAll } from './many_hosts_questions.ts';
 import { databaseBytes, Subject } from './subject.ts';
@@ -24,6 +26,7 @@ import { databaseBytes, Subject } from './subject.ts';
 const MARK = 'many_hosts.json';
 /** With these, 100,000 hosts have some 40 million calls in roll-ups. */
 const ROLLUP_COPIES = 4;
+const WRITTEN_HOSTS = 5_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -40,11 +43,14 @@ async function make(into: string): Promise<object> {
   const nowUs = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
   const url = values.store;
   const store = url === undefined ? openStore(into) : await PostgresStore.open(parseDatabaseUrl(url));
-  const calls = await makeHosts(store, hosts, nowUs);
+  const isMultiplied = url !== undefined && values.calls !== undefined;
+  const copies = isMultiplied ? Math.max(1, Math.floor(hosts / WRITTEN_HOSTS)) : 1;
+  const calls = await makeHosts(store, Math.ceil(hosts / copies), nowUs);
   await store.close();
-  if (url === undefined || values.calls === undefined) return { hosts, calls };
+  if (!isMultiplied) return { hosts, calls };
   const pool = new DatabasePool(parseDatabaseUrl(url), { max: 2, statementMs: 24 * 3_600_000 });
   try {
+    if (copies > 1) await multiplyHosts(pool, copies - 1);
     const size = { calls: Number(values.calls), rollupCopies: ROLLUP_COPIES, days: DAYS, nowUs };
     return { hosts, ...(await multiplyCalls(pool, size, (text) => console.log(text))) };
   } finally {
