@@ -57,7 +57,7 @@ export class Progress {
   async #agentlessGroups(window: Window): Promise<Set<string>> {
     const without = new Set<number>();
     for (let after: MembersPlace | null = 0; after !== null; ) {
-      const stored: StoredMembers = await this.#store.members(window, null, after, MEMBERS_AT_ONCE);
+      const stored: StoredMembers = await this.#store.members(window, null, after, MEMBERS_AT_ONCE, false);
       const { columns, memberOf, profileOf, next } = stored;
       for (const [index, member] of memberOf.entries())
         if (Number.isNaN(columns.firstUs[member]!)) without.add(profileOf[index]!);

@@ -423,13 +423,14 @@ export interface StoreQueries {
   profiles(): Promise<StoredProfiles>;
   /**
    * Returns at most `limit` members of all groups after a place, which is 0 at first, or for a list those that have
-   * one of its profiles. Their order is always the same.
+   * one of its profiles. Their order is always the same. With `withTotals` false their sums are left out.
    */
   members(
     window: Window,
     profiles: readonly number[] | null,
     after: MembersPlace,
     limit: number,
+    withTotals?: boolean,
   ): Promise<StoredMembers>;
   /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
   hostNames(hostIds: readonly string[]): Promise<string[]>;

@@ -6,7 +6,7 @@ import { addLosses, FORGOTTEN_UNTIL_US, GapMerger } from '../sqlite/coverage_rea
 import type { HostBriefs, HostCoverage, StoredGap } from '../store.ts';
 import type { Session } from './database_pool.ts';
 import type { HostChoices } from './host_choice.ts';
-import { all, bounded, type ChosenHosts, hostCondition, SqlParameters } from './question.ts';
+import { all, bounded, type ChosenHosts, hostCondition, hostsOfNumbers, SqlParameters } from './question.ts';
 import type { TotalsReader } from './totals_reader.ts';
 
 const WATCHED_FIRST = `greatest(w.first_us,
@@ -147,17 +147,20 @@ export class CoverageReader {
     const page = await this.#choices.page(session, choice, 'id', after, limit + 1);
     const hosts = page.slice(0, limit);
     const ids = hosts.map(({ id }) => id);
+    const chosen = hostsOfNumbers(ids);
+    const parameters = new SqlParameters();
+    // The condition stands at each table: the database does not conclude it from the joins.
+    const isChosen = (column: string) => all(hostCondition(parameters, column, chosen));
     const rows = await session.query<BriefRow>(
       `SELECT h.id, p.profile, h.last_us AS "lastUs", b.received_us AS "receivedUs",
          CASE WHEN w.host IS NOT NULL THEN ${WATCHED_FIRST} END AS "watchedFirstUs", w.last_us AS "watchedLastUs",
          c.tokens, c.tokens_supplied_us AS "tokensSuppliedUs"
-       FROM hosts h LEFT JOIN host_profiles p ON p.host = h.id AND p.until_us IS NULL
-         LEFT JOIN heartbeats b ON b.host_id = h.host_id LEFT JOIN watched w ON w.host = h.id
-         LEFT JOIN cloud_briefs c ON c.host = h.id
-       WHERE h.id = ANY ($1) ORDER BY h.id`,
-      [ids],
+       FROM hosts h LEFT JOIN host_profiles p ON p.host = h.id AND p.until_us IS NULL AND ${isChosen('p.host')}
+         LEFT JOIN heartbeats b ON b.host_id = h.host_id LEFT JOIN watched w ON w.host = h.id AND ${isChosen('w.host')}
+         LEFT JOIN cloud_briefs c ON c.host = h.id AND ${isChosen('c.host')}
+       WHERE ${isChosen('h.id')} ORDER BY h.id`,
+      parameters.values,
     );
-    const chosen: ChosenHosts = (parameters, column) => `${column} = ANY (${parameters.add(ids)}::bigint[])`;
     const cut = { sinceUs: bounded(window.sinceUs), untilUs: bounded(window.untilUs) };
     const placeOf = new Map(ids.map((id, place) => [id, place]));
     const gaps: HostBriefs['gaps'] = [];

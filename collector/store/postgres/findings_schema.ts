@@ -147,13 +147,13 @@ const TABLES = `
     ${SUMS}, PRIMARY KEY (host, class, hour, identity, kind)
   ) ${ROOM};
   CREATE INDEX hourly_of_identity ON hourly (identity, class, hour);
-  CREATE INDEX hourly_by_hour ON hourly (hour);
+  CREATE INDEX hourly_by_hour ON hourly (hour, class, host);
   CREATE TABLE daily (
     host bigint NOT NULL, class smallint NOT NULL, day integer NOT NULL, identity bigint NOT NULL, kind bigint NOT NULL,
     ${SUMS}, PRIMARY KEY (host, class, day, identity, kind)
   ) ${ROOM};
   CREATE INDEX daily_of_identity ON daily (identity, class, day);
-  CREATE INDEX daily_by_day ON daily (day, class);
+  CREATE INDEX daily_by_day ON daily (day, class, host);
   CREATE TABLE fleet_hourly (
     class smallint NOT NULL, hour integer NOT NULL, identity bigint NOT NULL, kind bigint NOT NULL, slot smallint NOT NULL,
     ${SUMS}, PRIMARY KEY (class, hour, identity, kind, slot)

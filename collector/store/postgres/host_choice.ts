@@ -2,7 +2,7 @@
 import { type HostChoice, type HostFilter, hostMatcher, isIdList, matchesProfile } from '../host_filter.ts';
 import type { HostProfile } from '../store.ts';
 import type { Session } from './database_pool.ts';
-import { all, type ChosenHosts, SqlParameters } from './question.ts';
+import { all, type ChosenHosts, hostsOfNumbers, SqlParameters } from './question.ts';
 
 /** Rows that are compared at once where the database cannot compare all of a filter. */
 const PAGE = 5_000;
@@ -22,8 +22,11 @@ export class HostChoices {
   async choose(session: Session, choice: HostChoice): Promise<ChosenHosts> {
     if (choice === null) return null;
     if (isIdList(choice)) {
-      return (parameters, column) =>
-        `${column} IN (SELECT id FROM hosts WHERE host_id = ANY (${parameters.add(choice)}))`;
+      return {
+        condition: (parameters, column) =>
+          `${column} IN (SELECT id FROM hosts WHERE host_id = ANY (${parameters.add(choice)}))`,
+        areNeighbours: false,
+      };
     }
     const numbers: number[] = [];
     for (let after = 0; ; ) {
@@ -35,7 +38,7 @@ export class HostChoices {
       if (page.length < PAGE) break;
       after = page.at(-1)!.id;
     }
-    return (parameters, column) => `${column} = ANY (${parameters.add(numbers)}::bigint[])`;
+    return hostsOfNumbers(numbers);
   }
 
   /** Returns hosts with a record or heartbeat in the order of the bytes of their ids, after the id `after`. */

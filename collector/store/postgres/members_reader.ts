@@ -7,7 +7,7 @@ import { missingOf } from '../sqlite/gap_rows.ts';
 import { MemberTable, type Row } from '../sqlite/members_reader.ts';
 import { CLOUD_STATES, type MembersPlace, type StoredMembers } from '../store.ts';
 import type { Session } from './database_pool.ts';
-import { bounded, type ChosenHosts } from './question.ts';
+import { all, bounded, hostCondition, hostsOfNumbers, SqlParameters } from './question.ts';
 import type { TotalsReader } from './totals_reader.ts';
 
 const RUNNING = (['pending', 'running'] as const).map((state) => CLOUD_STATES.indexOf(state) + 1);
@@ -20,6 +20,7 @@ export async function readMembers(
   profiles: readonly number[] | null,
   after: MembersPlace,
   limit: number,
+  withTotals = true,
 ): Promise<StoredMembers> {
   const [sinceUs, untilUs] = [bounded(window.sinceUs), bounded(window.untilUs)];
   const table = new MemberTable(limit);
@@ -47,21 +48,29 @@ export async function readMembers(
     memberOf.push(member);
     profileOf.push(profile);
   };
+  const chosen = hostsOfNumbers(hosts);
+  const ask = (sql: (parameters: SqlParameters) => string) => {
+    const parameters = new SqlParameters();
+    return rowsOf(session, sql(parameters), parameters.values);
+  };
   // The agent's profiles come first, because the cloud's has no zone and no type.
-  const reported = await rowsOf(
-    session,
-    `SELECT host, profile FROM host_profiles WHERE (until_us IS NULL OR until_us >= $1)AND host = ANY ($2::bigint[])
-     ORDER BY host, profile`,
-    [sinceUs, hosts],
+  const reported = await ask(
+    (parameters) =>
+      `SELECT host, profile FROM host_profiles WHERE ${all(
+        `(until_us IS NULL OR until_us >= ${parameters.add(sinceUs)})`,
+        hostCondition(parameters, 'host', chosen),
+      )} ORDER BY host, profile`,
   );
   for (const [host, profile] of reported) add(index[host as number], profile as number);
   for (const [at, profile] of table.cloudProfiles.entries()) add(at, profile);
   const gaps: StoredMembers['gaps'] = [];
-  const gapRows = await rowsOf(
-    session,
-    `SELECT host, reason, start_us, end_us, amounts FROM gaps WHERE end_us > $1 AND start_us < $2 AND host = ANY ($3::bigint[])
-     ORDER BY host, reason, start_us`,
-    [sinceUs, untilUs, hosts],
+  const gapRows = await ask(
+    (parameters) =>
+      `SELECT host, reason, start_us, end_us, amounts FROM gaps WHERE ${all(
+        `end_us > ${parameters.add(sinceUs)}`,
+        `start_us < ${parameters.add(untilUs)}`,
+        hostCondition(parameters, 'host', chosen),
+      )} ORDER BY host, reason, start_us`,
   );
   for (const [host, reason, start, end, amounts] of gapRows) {
     const member = index[host as number];
@@ -77,13 +86,14 @@ export async function readMembers(
     });
   }
   const reboots: StoredMembers['reboots'] = [];
-  const bootRows = await rowsOf(
-    session,
-    `SELECT host, first_us FROM boots WHERE first_us >= $1 AND host = ANY ($2::bigint[])
-       AND host IN (SELECT host FROM boots WHERE host = ANY ($2::bigint[]) GROUP BY host HAVING count(*) > 1)
-     ORDER BY host, boot_id`,
-    [sinceUs, hosts],
-  );
+  const bootRows = await ask((parameters) => {
+    const isChosen = hostCondition(parameters, 'host', chosen);
+    return `SELECT host, first_us FROM boots WHERE ${all(
+      `first_us >= ${parameters.add(sinceUs)}`,
+      isChosen,
+      `host IN (SELECT host FROM boots WHERE ${all(isChosen)} GROUP BY host HAVING count(*) > 1)`,
+    )} ORDER BY host, boot_id`;
+  });
   for (const [host, firstUs] of bootRows) {
     const member = index[host as number];
     if (member !== undefined) reboots.push({ member, firstUs: Number(firstUs) });
@@ -99,7 +109,6 @@ export async function readMembers(
   const [forgotten] = await session.query<{ value: number }>('SELECT value FROM sums WHERE name = $1', [
     FORGOTTEN_UNTIL_US,
   ]);
-  const chosen: ChosenHosts = (parameters, column) => `${column} = ANY (${parameters.add(hosts)}::bigint[])`;
   return {
     hostIds: table.hostIds,
     columns: table.columns(),
@@ -109,7 +118,7 @@ export async function readMembers(
     reboots,
     withCountedCalls: table.hostIds.filter((id) => withCalls.has(id)),
     totals:
-      hosts.length === 0
+      hosts.length === 0 || !withTotals
         ? []
         : await totals.hostTotals(session, { window, hosts: chosen, identities: null }, false),
     next,

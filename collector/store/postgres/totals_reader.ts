@@ -25,6 +25,7 @@ import {
   identityCondition,
   type Span,
   SqlParameters,
+  spanCondition,
   spansOf,
 } from './question.ts';
 import type { StoredValues } from './stored_values.ts';
@@ -217,30 +218,34 @@ export class TotalsReader {
       'SELECT min(hour) AS hour FROM fleet_hourly WHERE class = ANY ($1)',
       [[V1, V2, NEITHER]],
     );
-    const parameters = new SqlParameters();
-    const rows = await session.query<{ day: number; host: number; identity: string }>(
-      `SELECT DISTINCT t.day, t.host, i.key AS identity FROM daily t JOIN identities i ON i.id = t.identity
-       WHERE ${all(
-         `t.class = ${V1}`,
-         `t.day >= ${parameters.add(fromDay)}`,
-         `t.day < ${parameters.add(toDay)}`,
-         hostCondition(parameters, 't.host', hosts),
-       )} ORDER BY t.day, t.host`,
-      parameters.values,
+    const ofHosts = new SqlParameters();
+    const among = (parameters: SqlParameters) =>
+      all(
+        `t.class = ${V1}`,
+        `t.day >= ${parameters.add(fromDay)}`,
+        `t.day < ${parameters.add(toDay)}`,
+        hostCondition(parameters, 't.host', hosts),
+      );
+    const callers = await session.query<{ day: number; hosts: string }>(
+      `SELECT day, string_agg(host::text, ',' ORDER BY host) AS hosts
+       FROM (SELECT DISTINCT t.day, t.host FROM daily t WHERE ${among(ofHosts)}) d GROUP BY day ORDER BY day`,
+      ofHosts.values,
     );
-    const days = new Map<number, { hosts: Set<number>; identities: Set<string> }>();
-    for (const { day, host, identity } of rows) {
-      const known = days.get(day) ?? { hosts: new Set(), identities: new Set() };
-      known.hosts.add(host);
-      known.identities.add(identity);
-      days.set(day, known);
-    }
+    // The roll-ups of the whole fleet have the same workloads in fewer rows.
+    const ofIdentities = new SqlParameters();
+    const rows = await session.query<{ day: number; identity: string }>(
+      `SELECT t.day, i.key AS identity FROM
+         (SELECT DISTINCT day, identity FROM ${hosts === null ? 'fleet_daily' : 'daily'} t WHERE ${among(ofIdentities)}) t
+       JOIN identities i ON i.id = t.identity`,
+      ofIdentities.values,
+    );
+    const identities = Map.groupBy(rows, ({ day }) => day);
     return {
       firstDay: first!.hour === null ? null : Math.floor(first!.hour / 24),
-      days: [...days].map(([day, callers]) => ({
+      days: callers.map(({ day, hosts: numbers }) => ({
         day,
-        hosts: Uint32Array.from(callers.hosts),
-        identities: [...callers.identities],
+        hosts: Uint32Array.from(numbers.split(','), Number),
+        identities: (identities.get(day) ?? []).map(({ identity }) => identity),
       })),
     };
   }
@@ -340,10 +345,10 @@ function union(
     perHost ? hostCondition(parameters, 'host', hosts) : null,
   );
   return spans
-    .map(
-      ({ unit, from, to }) =>
-        `SELECT ${columns(unit)} FROM ${table(unit)}
-         WHERE ${unit} >= ${parameters.add(from)} AND ${unit} < ${parameters.add(to)} AND ${among}`,
-    )
+    .map((span) => {
+      const name = table(span.unit);
+      const within = spanCondition(parameters, name, span, perHost ? hosts : null);
+      return `SELECT ${columns(span.unit)} FROM ${name} WHERE ${within} AND ${among}`;
+    })
     .join(' UNION ALL ');
 }

@@ -78,6 +78,7 @@ export class MembersReader {
     profiles: readonly number[] | null,
     after: MembersPlace,
     limit: number,
+    withTotals = true,
   ): PackedMembers {
     const { sinceUs, untilUs } = window;
     const chosen = profiles === null ? null : JSON.stringify(profiles);
@@ -148,7 +149,7 @@ export class MembersReader {
       gaps,
       reboots,
       withCountedCalls: counted.size === 0 ? [] : table.hostIds.filter((id) => counted.has(id)),
-      totals: this.#totals.briefTotals(window, list === null ? { from, to } : hosts),
+      totals: this.#totals.briefTotals(window, withTotals ? (list === null ? { from, to } : hosts) : []),
       next,
       forgottenUntilUs: (this.#forgotten.get()?.['value'] as number | undefined) ?? null,
     };
