@@ -15,7 +15,7 @@ import type { FreshAnswers, RememberedAnswers } from './parts.ts';
  * busy.
  */
 const KEPT_PER_COST = 5;
-const MAX_KEPT_MS = 5_000;
+const MAX_KEPT_MS = 30_000;
 /** An answer about thousands of hosts takes megabytes. */
 const MAX_ANSWERS = 32;
 const MAX_BOARDS = 2;
@@ -24,7 +24,8 @@ const MAX_BOARDS = 2;
  * hosts each time: older ones are shown while new ones are worked out.
  */
 const BOARD_KEPT_PER_COST = 40;
-const MAX_BOARD_KEPT_MS = 30_000;
+/** Prometheus asks once a minute at the latest, and then always finds one. */
+const MAX_BOARD_KEPT_MS = 120_000;
 
 export class CoalescedInsight implements RememberedAnswers {
   /** Answers that are always worked out anew, for alerts and exports. */

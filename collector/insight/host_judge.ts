@@ -63,8 +63,15 @@ export class HostJudge {
     let profiles = await this.#store.profiles();
     const window = this.readinessWindow(questionWindow);
     const reported = this.#reported(window);
-    for (let after: number | null = 0; after !== null; ) {
-      const briefs: HostBriefs = await this.#store.hostBriefs(choice, reported, after, HOSTS_AT_ONCE);
+    const read = (after: number) => {
+      const reading = this.#store.hostBriefs(choice, reported, after, HOSTS_AT_ONCE);
+      reading.catch(() => {}); // whoever goes on gets the error
+      return reading;
+    };
+    for (let reading: Promise<HostBriefs> | null = read(0); reading !== null; ) {
+      const briefs: HostBriefs = await reading;
+      // The next hosts are read while these are judged.
+      reading = briefs.next === null ? null : read(briefs.next);
       const { withCountedCalls } = briefs;
       // Counts of zero say nothing that changes a verdict.
       const counts =
@@ -77,7 +84,6 @@ export class HostJudge {
         briefs: this.#judgeBriefs(briefs, compared, this.judging(window)),
         profileOf: ({ summary: { profile } }) => stored.get(profile)?.facts ?? NO_PROFILE,
       };
-      after = briefs.next;
     }
   }
 

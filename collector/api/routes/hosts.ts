@@ -33,7 +33,7 @@ const listRoute = route({
   tags: ['findings'],
   summary: 'Hosts with their readiness',
   description:
-    'Verdicts of large fleets can be up to 30 seconds old, so that pages follow each other without a wait: `as_of` says when they were judged. ' +
+    'Verdicts of large fleets can be up to two minutes old, so that pages follow each other without a wait: `as_of` says when they were judged. ' +
     'Exports, alerts and the guards of a plan are always judged anew.',
   request: {
     query: z.strictObject({

@@ -81,8 +81,15 @@ export async function loadFleet(
   const callers = new Map<string, { identity: string; calls: Tally }[]>();
   const isNarrowed = filter.accounts !== undefined || filter.regions !== undefined;
   let forgottenUntilUs: number | null = null;
-  for (let after: MembersPlace | null = 0; after !== null; ) {
-    const stored: StoredMembers = await store.members(reported, chosen, after, MEMBERS_AT_ONCE);
+  const read = (after: MembersPlace) => {
+    const reading = store.members(reported, chosen, after, MEMBERS_AT_ONCE);
+    reading.catch(() => {}); // the error is thrown where its members are wanted
+    return reading;
+  };
+  for (let reading: Promise<StoredMembers> | null = read(0); reading !== null; ) {
+    const stored: StoredMembers = await reading;
+    // The next members are read while these are judged.
+    reading = stored.next === null ? null : read(stored.next);
     const present = new Set(stored.hostIds);
     const totalsByHost = Map.groupBy(
       stored.totals.filter(({ hostId }) => present.has(hostId)),
@@ -99,7 +106,6 @@ export async function loadFleet(
     }
     addCallers(callers, totalsByHost);
     forgottenUntilUs = stored.forgottenUntilUs;
-    after = stored.next;
   }
   return {
     members,
