@@ -17,7 +17,8 @@ const RECONNECT_MS = 50;
 export interface HostileReport {
   frames: number;
   bytes: number;
-  acknowledged: number;
+  /** One acknowledgement may be for several batches. */
+  acknowledgements: number;
   connections: number;
   /** Number of closed connections by the reason that the collector gave. */
   refused: Record<string, number>;
@@ -29,7 +30,7 @@ if (!['127.0.0.1', '[::1]', 'localhost'].includes(new URL(url).hostname))
 const attack = ATTACKS[name];
 if (attack === undefined) throw new Error(`There is no attack ${name}.`);
 
-const report: HostileReport = { frames: 0, bytes: 0, acknowledged: 0, connections: 0, refused: {} };
+const report: HostileReport = { frames: 0, bytes: 0, acknowledgements: 0, connections: 0, refused: {} };
 const untilMs = performance.now() + Number(forMs);
 let credential = token;
 let at = 0;
@@ -56,7 +57,7 @@ async function attackOnce(frameOf: (at: number) => Record<string, unknown>): Pro
       seq = frame.last_seq;
       isWelcome = true;
     } else if (frame.type === 'ack') {
-      report.acknowledged += 1;
+      report.acknowledgements += 1;
     } else {
       report.refused[frame.reason] = (report.refused[frame.reason] ?? 0) + 1;
     }

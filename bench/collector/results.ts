@@ -73,7 +73,7 @@ function addHostile(rows: Row[], { attack, quiet, attacked, pages, ...result }: 
   rows.push([
     `one hostile host: ${attack}`,
     '',
-    `${hostile.frames} frames sent, ${hostile.acknowledged} acknowledged`,
+    `${hostile.frames} frames sent, ${hostile.acknowledgements} acknowledgements`,
   ]);
   const target = quiet === null ? '' : `p99 < ${(2 * quiet.p99_ms).toFixed(0)} ms`;
   const was = quiet === null ? '' : ` (quiet: p99 ${quiet.p99_ms.toFixed(1)} ms)`;

@@ -179,7 +179,7 @@ test('no agent stops the collector or harms another agent: invalid input is refu
   await honest.stop();
   const worst = Math.max(...honest.waits);
   t.diagnostic(
-    `${closings} connections closed, ${refusals} refusals, ${acknowledged} batches acknowledged, ${rejected} records left out; honest: ${honest.waits.length} batches, ${worst.toFixed(0)} ms at most`,
+    `${closings} connections closed, ${refusals} refusals, ${acknowledged} acknowledgements, ${rejected} records left out; honest: ${honest.waits.length} batches, ${worst.toFixed(0)} ms at most`,
   );
   assert.ok(honest.waits.length > 0);
   assert.ok(refusals > 0 && rejected > 0, 'some of it was invalid');

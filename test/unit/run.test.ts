@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { eventually } from '../support/collector/stored.ts';
 
 const RUNNER = join(import.meta.dirname, '../run.ts');
 const directory = mkdtempSync(join(tmpdir(), 'imdswatch-run-'));
@@ -75,7 +76,7 @@ test('a run that takes too long is ended, and has failed', () => {
   assert.match(out, /ended at the run's limit of 2 s: .*fixture0\.test\.mjs/);
 });
 
-test('what a test left running is ended, and named', () => {
+test('what a test left running is ended, and named', async () => {
   const pidFile = join(directory, 'pid');
   const { status, out } = runTests([
     `test('forgets', () => {
@@ -87,5 +88,5 @@ test('what a test left running is ended, and named', () => {
   const pid = Number(readFileSync(pidFile, 'utf8'));
   assert.equal(status, 0, out);
   assert.match(out, new RegExp(`left running by a test, and ended: ${pid} sleep 600`));
-  assert.equal(isRunning(pid), false);
+  await eventually('the end of the process', () => !isRunning(pid));
 });
