@@ -64,27 +64,32 @@ test('two cuts under load: noticed by the silence, nothing lost, nothing twice',
       token: TOKEN,
       spoolDir: newDirectory(),
       spoolMaxBytes: 64 * 1024 * 1024,
-      heartbeatMs: 250,
+      heartbeatMs: 1_000,
       from: 0,
       to: CALLS,
       burst: 10,
-      pauseMs: 15,
+      pauseMs: 50,
       detail: 'all',
     },
     { namespace },
   );
   started(sender.child);
   const said = (words: string) => sender.logLines.filter((line) => line.includes(words)).length;
-  for (const [index, made] of [300, 900].entries()) {
+  const lost = () => said('no connection to the collector');
+  const connected = () => said('"msg":"connected"');
+  for (const made of [300, 900]) {
     await sender.untilMade(made);
+    // On a busy machine an answer can be so late that a connection ends before the cut.
+    await eventually('connected', () => connected() > lost());
+    const [lostBefore, connectedBefore] = [lost(), connected()];
     firewall.cut(port);
     // Data that is sent meanwhile stays in the kernel and is never delivered.
-    await eventually('noticed', () => said('no connection to the collector') === index + 1, 20_000);
+    await eventually('noticed', () => lost() > lostBefore);
     firewall.mend();
-    await eventually('back', () => said('"msg":"connected"') === index + 2, 20_000);
+    await eventually('back', () => connected() > connectedBefore);
   }
   await sender.untilDone();
-  await eventually('all calls stored', () => readStored(dataDir).numbers.length >= CALLS, 20_000);
+  await eventually('all calls stored', () => readStored(dataDir).numbers.length >= CALLS);
   assert.deepEqual(readStored(dataDir).numbers, range(0, CALLS));
   const counters = await sender.stop();
   assert.ok(counters['uplink']!['half_open']! >= 2, 'the agent noticed by itself');
