@@ -5,16 +5,16 @@ import { gzip } from 'node:zlib';
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { Alert } from '../../contract/alert.ts';
 import type { HttpConfig } from '../../contract/destination.ts';
+import { shapeOf } from '../../export/shapes.ts';
 import { byNameService, DeliveryError, type Resolve } from '../guarded_connect.ts';
 import type { Sender } from '../sender.ts';
-import { shapeOf } from '../shapes/shape.ts';
-import { templateValues } from '../shapes/template_values.ts';
 import { Authorization } from './authorization.ts';
 import { batchBody, contentType, fitting } from './batch_body.ts';
 import { checkBulkAnswer } from './bulk_answer.ts';
 import { HttpConnections } from './connections.ts';
 import { checkStatus } from './outcome.ts';
 import { type OneRequest, type PreparedRequest, prepare } from './prepared.ts';
+import { templateValues } from './template_values.ts';
 
 const compressed = promisify(gzip);
 
@@ -141,7 +141,8 @@ export class HttpSender implements Sender {
     const { templates, firing, resolved, values, shape, action } = this.#prepared;
     const request = alert.state === 'resolved' ? resolved : firing;
     if (request === null) return null;
-    const record = shapeOf(shape)({ stream: 'alerts', alert });
+    const [record] = shapeOf(shape).toValues({ stream: 'alerts', alert });
+    if (record === undefined) return null;
     const seen = templateValues(alert, record, values);
     const json = (tree: Parameters<typeof templates.tree>[0]) =>
       JSON.stringify(templates.tree(tree, seen) ?? null);

@@ -1,6 +1,6 @@
 /** Makes the values that body templates see: the alert, with an object also where it has none. */
 import type { Alert } from '../../contract/alert.ts';
-import type { BodyTree } from '../../contract/http_request.ts';
+import type { JsonObject } from '../../export/json.ts';
 import { toMicroseconds } from '../../store/time.ts';
 
 const NO_OBJECT = {
@@ -14,7 +14,7 @@ const NO_OBJECT = {
  */
 export function templateValues(
   alert: Alert,
-  shape: BodyTree,
+  shape: JsonObject,
   values: Readonly<Record<string, string | null>>,
 ): Record<string, unknown> {
   const us = toMicroseconds(alert.time);
