@@ -38,13 +38,13 @@ test('a test that depends on the date fails in every variant with another clock'
     test('undated', () => assert.ok(performance.now() > 0));`);
   assert.equal(status, 1, out);
   const clocks = chosen.filter(({ env }) => 'FAKETIME' in env);
-  assert.equal(clocks.length, 3);
+  assert.equal(clocks.length, 2);
   assert.deepEqual(
     failures(out),
     clocks.map(({ name }) => `[${name}] dated`),
   );
   assert.equal(out.match(/^ℹ tests /gm)?.length, 1, 'one summary');
-  assert.match(out, /^ℹ tests 8\nℹ suites 0\nℹ pass 5\nℹ fail 3$/m);
+  assert.match(out, /^ℹ tests 6\nℹ suites 0\nℹ pass 4\nℹ fail 2$/m);
 });
 
 test('a test that depends on the time zone or the locale fails in one of them', { skip: noClock }, () => {
@@ -54,8 +54,8 @@ test('a test that depends on the time zone or the locale fails in one of them', 
     test('posix', () => assert.notEqual(process.env.LC_ALL, 'C'));`);
   assert.equal(status, 1, out);
   assert.deepEqual(failures(out), [
-    '[clock +40 d, TZ Pacific/Kiritimati] zoned',
-    '[clock +400 d, LANG=C] posix',
+    '[clock +40 d, TZ Pacific/Kiritimati, LANG=C] zoned',
+    '[clock +40 d, TZ Pacific/Kiritimati, LANG=C] posix',
     '[clock +4000 d, LANG=de_DE] worded',
   ]);
 });
