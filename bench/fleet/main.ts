@@ -19,7 +19,7 @@ import { parseArgs } from 'node:util';
 import { exitWith } from '../../cli/exit.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { VERSION } from '../../common/version.ts';
-import { NO_HAPROXY } from './balancer.ts';
+import { NO_HAPROXY } from '../../test/support/balancer.ts';
 import { type FleetCase, measureFleet } from './measure.ts';
 import { tableOf } from './results.ts';
 

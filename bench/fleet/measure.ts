@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Forked } from '../collector/forked.ts';
+import { processUsage } from '../collector/process_usage.ts';
 import { regressionLine } from '../collector/regression.ts';
 import type { AgentsOrder, AgentsReport } from './agents_process.ts';
 import { carriedBytes, trafficTo } from './network.ts';
@@ -96,7 +97,8 @@ class Fleet {
     await sleep(pauseMs);
     await end('HAProxy is killed and started again', async () => {
       await balancer.kill();
-      await balancer.start();
+      await balancer.startAgain();
+      await balancer.untilReady();
     });
     const last = await this.#agents.ask({ do: 'settle', forMs: SETTLE_MS });
     if (last.unacknowledged > 0) throw new Error(`${last.unacknowledged} batches were not acknowledged`);
@@ -135,7 +137,7 @@ class Fleet {
       samples.push({
         second: (performance.now() - beganMs) / 1000,
         collectors_bytes: collectors.map((subject) => subject.usage().residentBytes),
-        haproxy_bytes: balancer.usage().residentBytes,
+        haproxy_bytes: processUsage(balancer.processId).residentBytes,
       });
     }
     const report = await this.#agents.ask({ do: 'report' });

@@ -2,10 +2,11 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Balancer } from '../../test/support/balancer.ts';
 import { Authority } from '../../test/support/collector/access/certificates.ts';
 import { DatabaseCluster } from '../collector/database_cluster.ts';
+import { processUsage } from '../collector/process_usage.ts';
 import { Subject } from '../collector/subject.ts';
-import { Balancer } from './balancer.ts';
 
 export interface StageOptions {
   standbys: number;
@@ -33,6 +34,8 @@ export interface Processors {
 }
 
 export const COLLECTORS = 3;
+/** Each takes two descriptors, and an unprivileged process may have 20,000 on some machines. */
+const CONNECTIONS = 9_500;
 const NAME = 'collector';
 const NOTICED_MS = 30_000;
 
@@ -65,9 +68,11 @@ export class Stage {
         stage.collectors.push(await stage.#startCollector());
       }
       stage.#balancer = await Balancer.start({
-        collectors: stage.collectors.map(({ url }) => new URL(url).host),
+        collectors: stage.collectors.map(({ url }) => Number(new URL(url).port)),
+        connections: CONNECTIONS,
         tls: stage.#balancerFiles(),
       });
+      await stage.#balancer.untilReady();
       return stage;
     } catch (error) {
       await stage.close();
@@ -103,7 +108,7 @@ export class Stage {
   async usage(): Promise<StageUsage> {
     const { primarySeconds, standbySeconds, ...database } = await this.cluster.usage();
     const collectors = this.collectors.map((subject) => subject.usage());
-    const haproxy = this.balancer.usage();
+    const haproxy = processUsage(this.balancer.processId);
     return {
       ...database,
       collectors: collectors.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
@@ -119,7 +124,7 @@ export class Stage {
     const running = this.collectors.filter((subject) => subject.isRunning);
     return {
       collectors: new Map(running.map((subject) => [subject, subject.usage().cpuSeconds])),
-      haproxy: new Map([[this.balancer.processId, this.balancer.usage().cpuSeconds]]),
+      haproxy: new Map([[this.balancer.processId, processUsage(this.balancer.processId).cpuSeconds]]),
     };
   }
 

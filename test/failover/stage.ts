@@ -2,17 +2,18 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Balancer, type DatabasePlace } from '../support/balancer.ts';
+import { type Account, type Api, account, type Question } from '../support/collector/fleet/account.ts';
+import { Fleet } from '../support/collector/fleet/fleet.ts';
+import { PageWatch } from '../support/collector/fleet/page_watch.ts';
 import { TOKEN } from '../support/collector/processes.ts';
 import { freePort } from '../support/free_port.ts';
-import { type Account, type Api, account, type Question } from './account.ts';
-import { Balancer, type DatabasePlace } from './balancer.ts';
-import { CollectorProcess } from './collector_process.ts';
-import { Fleet } from './fleet.ts';
-import { PageWatch } from './page_watch.ts';
+import { askFor, CollectorProcess } from './collector_process.ts';
 
 const AGENTS = 40;
 const CALLS_PER_SECOND = 300;
 export const COLLECTORS = 3;
+const CONNECTIONS = 2_000;
 /** Time in which everything that waits must be acknowledged once nothing is broken any more. */
 const SETTLE_MS = 120_000;
 
@@ -68,7 +69,7 @@ export class Stage {
     const { directory } = this;
     const ports = [];
     for (let count = 0; count < COLLECTORS; count += 1) ports.push(await freePort());
-    this.#balancer = await Balancer.start(directory, ports, databases);
+    this.#balancer = await Balancer.start({ collectors: ports, databases, connections: CONNECTIONS });
     for (const [at, store] of stores(this.#balancer.databasePort).entries()) {
       const env = at === 0 ? envOfFirst : {};
       const place = { port: ports[at]!, directory };
@@ -81,12 +82,14 @@ export class Stage {
     this.#fleet = await Fleet.start({
       url: this.#balancer.url.replace('http', 'ws'),
       token: TOKEN,
+      caFile: null,
       directory: spools,
       agents: AGENTS,
       callsPerSecond: CALLS_PER_SECOND,
       idsFile: join(directory, 'ids'),
     });
-    this.#page = new PageWatch(this.#balancer.url, this.#token);
+    const page = `${this.#balancer.url}/api/v1/overview`;
+    this.#page = new PageWatch(async () => (await askFor(page, this.#token)).status);
   }
 
   get fleet(): Fleet {
@@ -121,7 +124,7 @@ export class Stage {
   async close(): Promise<void> {
     await this.#page?.end();
     await this.#fleet?.stop();
-    await this.#balancer?.close();
+    await this.#balancer?.kill();
     await Promise.all(this.collectors.map((collector) => collector.kill()));
     if (!this.#keeps) rmSync(this.directory, { recursive: true, force: true });
   }

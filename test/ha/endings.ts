@@ -1,7 +1,11 @@
 /** The ways in which parts end, what agents and people may notice of each, and the account at the end. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually, type Stage } from './stage.ts';
-import { type Pauses, Watch } from './watch.ts';
+import { account } from '../support/collector/fleet/account.ts';
+import { Fleet, WITH_CHANNEL } from '../support/collector/fleet/fleet.ts';
+import { PageWatch } from '../support/collector/fleet/page_watch.ts';
+import { patiently, type Stage } from './stage.ts';
 
 const AGENTS = 30;
 const CALLS_PER_SECOND = 100;
@@ -11,12 +15,19 @@ const RECOVERY_MS = 120_000;
 /** The aim: a failover without a manual step, and the page back. */
 const FAILOVER_LIMIT_MS = 30_000;
 
+/** The longest pauses, in milliseconds. */
+interface Pauses {
+  /** Without an acknowledgement to anybody while records waited. */
+  acknowledgements: number;
+  page: number;
+}
+
 export interface Ending {
   /** A word for the command line. */
   name: string;
   title: string;
   /** Ends something, and resolves when everything is well again. */
-  happen(stage: Stage, watch: Watch): Promise<void>;
+  happen(stage: Stage, fleet: Fleet): Promise<void>;
   limits: Pauses;
 }
 
@@ -40,18 +51,7 @@ export const ENDINGS: readonly Ending[] = [
     },
     limits: { acknowledgements: 10_000, page: 10_000 },
   },
-  {
-    name: 'primary',
-    title: 'the primary is killed and started again',
-    happen: async (stage) => {
-      const before = await primaryOf(stage);
-      await stage.docker.docker('kill', stage.container(before));
-      await anotherPrimary(stage, before);
-      await startAgain(stage, before);
-      await allFollow(stage);
-    },
-    limits: { acknowledgements: FAILOVER_LIMIT_MS, page: FAILOVER_LIMIT_MS },
-  },
+  primaryEnds('primary', 'the primary is killed and started again', ['kill']),
   {
     name: 'network',
     title: "the primary's network is cut and mended",
@@ -69,29 +69,22 @@ export const ENDINGS: readonly Ending[] = [
     },
     limits: { acknowledgements: FAILOVER_LIMIT_MS, page: FAILOVER_LIMIT_MS },
   },
-  {
-    name: 'stop',
-    title: 'the primary is stopped in order (docker stop) and started again',
-    happen: async (stage) => {
-      const before = await primaryOf(stage);
-      await stage.docker.docker('stop', '--time', '120', stage.container(before));
-      await anotherPrimary(stage, before);
-      await startAgain(stage, before);
-      await allFollow(stage);
-    },
-    limits: { acknowledgements: FAILOVER_LIMIT_MS, page: FAILOVER_LIMIT_MS },
-  },
+  primaryEnds('stop', 'the primary is stopped in order (docker stop) and started again', [
+    'stop',
+    '--time',
+    '120',
+  ]),
   {
     name: 'standbys',
     title: 'both standbys are killed: nothing is acknowledged until one is back',
-    happen: async (stage, watch) => {
+    happen: async (stage, fleet) => {
       const primary = await primaryOf(stage);
       const standbys = ['postgres-1', 'postgres-2', 'postgres-3'].filter((name) => name !== primary);
       await stage.docker.docker('kill', ...standbys.map((name) => stage.container(name)));
       await sleep(CALM_MS);
-      const { waiting } = watch.report;
+      const { acknowledged } = await fleet.look();
       await sleep(CALM_MS);
-      if (watch.report.waiting < waiting + CALLS_PER_SECOND) {
+      if ((await fleet.look()).acknowledged > acknowledged) {
         throw new Error('Calls were acknowledged without a standby.');
       }
       await stage.docker.docker('start', ...standbys.map((name) => stage.container(name)));
@@ -120,6 +113,22 @@ export const ENDINGS: readonly Ending[] = [
   },
 ];
 
+/** `how`: the command of docker that ends the container. */
+function primaryEnds(name: string, title: string, how: readonly string[]): Ending {
+  return {
+    name,
+    title,
+    happen: async (stage) => {
+      const before = await primaryOf(stage);
+      await stage.docker.docker(...how, stage.container(before));
+      await anotherPrimary(stage, before);
+      await startAgain(stage, before);
+      await allFollow(stage);
+    },
+    limits: { acknowledgements: FAILOVER_LIMIT_MS, page: FAILOVER_LIMIT_MS },
+  };
+}
+
 async function startAgain(stage: Stage, service: string): Promise<void> {
   await stage.docker.docker('start', stage.container(service));
   await stage.whenHealthy(service);
@@ -132,7 +141,7 @@ async function primaryOf(stage: Stage): Promise<string> {
 }
 
 async function anotherPrimary(stage: Stage, before: string): Promise<void> {
-  await eventually(`another primary than ${before}`, RECOVERY_MS, async () => {
+  await patiently(`another primary than ${before}`, RECOVERY_MS, async () => {
     const primary = await stage.primary();
     return primary !== null && primary !== before;
   });
@@ -140,7 +149,7 @@ async function anotherPrimary(stage: Stage, before: string): Promise<void> {
 
 /** Waits until both standbys follow the primary. */
 async function allFollow(stage: Stage): Promise<void> {
-  await eventually('two standbys follow the primary', RECOVERY_MS, async () => {
+  await patiently('two standbys follow the primary', RECOVERY_MS, async () => {
     const primary = await stage.primary();
     if (primary === null) return false;
     const question = 'SELECT count(*) FROM pg_stat_replication WHERE state = $$streaming$$';
@@ -161,13 +170,19 @@ async function psql(stage: Stage, service: string, database: string, question: s
   return await stage.exec(service, 'psql', ...flags, '--command', question);
 }
 
-/** Waits until everything that was made is acknowledged, as far as that goes under load. */
-async function calm(watch: Watch): Promise<void> {
-  await eventually('the agents have sent what waited', RECOVERY_MS, async () => {
-    const { waiting, connected } = watch.report;
-    return connected === AGENTS && waiting < 5 * CALLS_PER_SECOND;
-  });
-  await sleep(CALM_MS);
+async function startFleet(stage: Stage): Promise<Fleet> {
+  const spools = join(stage.lab.home, 'spools');
+  mkdirSync(spools);
+  const orders = {
+    url: 'wss://localhost:8787',
+    token: stage.secret('agent_token'),
+    caFile: join(stage.secrets, 'ca.crt'),
+    directory: spools,
+    agents: AGENTS,
+    callsPerSecond: CALLS_PER_SECOND,
+    idsFile: join(stage.lab.home, 'ids'),
+  };
+  return await Fleet.start(orders, (argv) => stage.lab.spawn(argv, { stdio: [...WITH_CHANNEL] }).child);
 }
 
 /** Lets all of these happen, one after the other. Returns false where something was lost or took too long. */
@@ -176,33 +191,47 @@ export async function letHappen(stage: Stage, endings: readonly Ending[]): Promi
     'collector-1',
     ...['imdswatch', 'token', 'create', '--json', '--kind', 'person', '--role', 'viewer', '--name', 'test'],
   );
-  const watch = new Watch(
-    stage,
-    { agents: AGENTS, callsPerSecond: CALLS_PER_SECOND },
-    (JSON.parse(created) as { secret: string }).secret,
-  );
+  const { secret } = JSON.parse(created) as { secret: string };
+  const fleet = await startFleet(stage);
+  const page = new PageWatch(async () => (await stage.ask('/api/v1/overview', secret)).status);
+  const takePauses = () => ({ acknowledgements: fleet.takePauses().ofAll, page: page.takeAwayMs() });
   let isRight = true;
   try {
-    await calm(watch);
-    say(`nothing ends: ${text(watch.takePauses())}`);
+    fleet.make(true);
+    await sleep(CALM_MS);
+    say(`nothing ends: ${text(takePauses())}`);
     for (const { title, happen, limits } of endings) {
-      await happen(stage, watch);
-      await calm(watch);
-      const pauses = watch.takePauses();
+      await happen(stage, fleet);
+      await fleet.untilConnected();
+      await sleep(CALM_MS);
+      const pauses = takePauses();
       const isWithin = pauses.acknowledgements <= limits.acknowledgements && pauses.page <= limits.page;
       isRight &&= isWithin;
       say(`${title}: ${text(pauses)}${isWithin ? '' : `  TOO LONG, the limits are ${text(limits)}`}`);
     }
-  } finally {
-    const { made, waiting } = await watch.end();
+    const report = await fleet.settle(RECOVERY_MS);
     const primary = await primaryOf(stage);
-    const rows = await psql(stage, primary, 'imdswatch', 'SELECT count(*), count(DISTINCT id) FROM calls');
-    const sums = await psql(stage, primary, 'imdswatch', 'SELECT sum(count) FROM hourly');
-    const isEqual = waiting === 0 && rows === `${made}|${made}` && sums === String(made);
-    isRight &&= isEqual;
-    say(
-      `${made} calls made, ${waiting} not acknowledged, stored and distinct ${rows}, hourly sums ${sums}: ${isEqual ? 'equal' : 'NOT EQUAL'}`,
-    );
+    const ask = async (sql: string) => {
+      const rows = await psql(
+        stage,
+        primary,
+        'imdswatch',
+        `SELECT coalesce(json_agg(r), '[]') FROM (${sql}) r`,
+      );
+      return JSON.parse(rows) as Record<string, unknown>[];
+    };
+    const api = async (path: string) => {
+      const { status, body } = await stage.ask(path, secret);
+      if (status !== 200) throw new Error(`${path} answers ${status} ${body}`);
+      return body;
+    };
+    const counted = await account(report, fleet.ids(), ask, { HAProxy: api });
+    isRight &&= counted.wrong.length === 0;
+    say(counted.text);
+    for (const line of counted.wrong) say(`WRONG: ${line}`);
+  } finally {
+    await page.end();
+    await fleet.stop();
   }
   return isRight;
 }

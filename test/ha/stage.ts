@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../common/operator_error.ts';
 import { startDocker } from '../../lab/engines/docker.ts';
 import { LAB_VARIABLE } from '../../lab/engines/image.ts';
 import { programPath } from '../../lab/engines/need.ts';
 import { Lab, type RunResult } from '../../lab/lab.ts';
+import { eventually } from '../support/collector/stored.ts';
 import { buildImages, DockerCommand, imagesMissing, ROOT } from '../support/docker/images.ts';
 import { treeWithPackages } from '../support/docker/package_repository.ts';
 
@@ -15,6 +15,8 @@ import { treeWithPackages } from '../support/docker/package_repository.ts';
 const PACKAGES = ['postgresql-common', 'postgresql-15', 'patroni', 'etcd-server', 'etcd-client', 'haproxy'];
 const PROJECT = 'imdswatch-ha';
 const HEALTHY_MS = 180_000;
+/** Each question starts a program in a container. */
+const LOOK_EVERY_MS = 500;
 
 export class Stage {
   readonly lab: Lab;
@@ -99,7 +101,7 @@ export class Stage {
 
   async whenHealthy(...services: string[]): Promise<void> {
     const format = '{{.Name}} {{.State.Health.Status}}';
-    await eventually(`healthy: ${services.join(', ')}`, HEALTHY_MS, async () => {
+    await patiently(`healthy: ${services.join(', ')}`, HEALTHY_MS, async () => {
       const names = services.map((service) => this.container(service));
       const states = await this.docker.docker('inspect', '--format', format, ...names);
       return states.split('\n').every((line) => line.endsWith(' healthy'));
@@ -150,15 +152,7 @@ export class Stage {
   }
 }
 
-/** Asks again until it is so. Throws after `forMs`. */
-export async function eventually(
-  what: string,
-  forMs: number,
-  look: () => Promise<boolean>,
-  everyMs = 500,
-): Promise<void> {
-  for (const deadlineMs = performance.now() + forMs; performance.now() < deadlineMs; await sleep(everyMs)) {
-    if (await look()) return;
-  }
-  throw new Error(`${what}: not within ${forMs} ms`);
+/** Waits for a condition that docker is asked for. Throws after `forMs`. */
+export async function patiently(what: string, forMs: number, look: () => Promise<boolean>): Promise<void> {
+  await eventually(what, look, forMs, LOOK_EVERY_MS);
 }

@@ -23,16 +23,17 @@ export function readStored(dataDir: string): Stored {
   }
 }
 
-/** Waits for a condition that a store or a process will meet; throws after `timeoutMs`. */
+/** Waits for a condition that a store or a process will meet, looking every `everyMs`; throws after `timeoutMs`. */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
   timeoutMs = 60_000,
+  everyMs = 20,
 ) {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`Not within ${timeoutMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 

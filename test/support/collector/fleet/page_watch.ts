@@ -1,26 +1,26 @@
 /** Asks for the data of the page's first screen again and again, and notes the longest time without an answer. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { askFor } from './collector_process.ts';
 
 const EVERY_MS = 250;
 
+/** Asks for the page's first screen (`GET /api/v1/overview`). Returns the status; 0 without an answer. */
+export type AskForPage = () => Promise<number>;
+
 export class PageWatch {
-  readonly #url: string;
-  readonly #token: string;
+  readonly #ask: AskForPage;
   readonly #asking: Promise<void>;
   #isEnding = false;
   #answeredMs = performance.now();
   #awayMs = 0;
 
-  constructor(url: string, token: string) {
-    this.#url = url;
-    this.#token = token;
-    this.#asking = this.#ask();
+  constructor(ask: AskForPage) {
+    this.#ask = ask;
+    this.#asking = this.#askAgain();
   }
 
-  async #ask(): Promise<void> {
+  async #askAgain(): Promise<void> {
     while (!this.#isEnding) {
-      const { status } = await askFor(`${this.#url}/api/v1/overview`, this.#token);
+      const status = await this.#ask();
       const nowMs = performance.now();
       this.#awayMs = Math.max(this.#awayMs, nowMs - this.#answeredMs);
       if (status === 200) this.#answeredMs = nowMs;

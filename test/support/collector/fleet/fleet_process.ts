@@ -9,12 +9,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { Outbox, toCollector } from '../../agent/outbox/outbox.ts';
-import { agentState, makeCall, processFacts } from '../support/collector/calls.ts';
+import { Outbox, toCollector } from '../../../../agent/outbox/outbox.ts';
+import { agentState, makeCall, processFacts } from '../calls.ts';
 
 export interface FleetOrders {
   url: string;
   token: string;
+  /** Authority of the collectors' certificate (PEM file); null without TLS. */
+  caFile: string | null;
   /** Directory of the spools. */
   directory: string;
   agents: number;
@@ -64,7 +66,7 @@ class Member {
   acknowledged = 0;
   waiting = 0;
 
-  constructor(number: number, { url, token, directory }: FleetOrders) {
+  constructor(number: number, { url, token, caFile, directory }: FleetOrders) {
     this.#host = { id: `i-${String(number).padStart(17, '0')}`, name: `host-${number}` };
     const spoolDir = join(directory, String(number));
     const log = pino(
@@ -72,6 +74,7 @@ class Member {
       pino.destination({ dest: join(directory, `${number}.log`), mkdir: true }),
     );
     const identity = { host: this.#host, agentVersion: '0.0.0-test', log };
+    const tls = { caFile, certFile: null, keyFile: null };
     this.#outbox = new Outbox({
       ...identity,
       spoolDir,
@@ -79,7 +82,7 @@ class Member {
       detail: 'rolled_up',
       rollupIntervalMs: ROLL_UP_MS,
       state: agentState,
-      sink: toCollector({ url, token, spoolDir, heartbeatMs: HEARTBEAT_MS }, identity),
+      sink: toCollector({ url, token, spoolDir, tls, heartbeatMs: HEARTBEAT_MS }, identity),
     });
     this.#outbox.start();
   }
@@ -144,17 +147,15 @@ class Member {
 const orders = JSON.parse(process.argv[2]!) as FleetOrders;
 const members = Array.from({ length: orders.agents }, (_, number) => new Member(number, orders));
 const report: FleetReport = {
-  ...{
-    whole: 0,
-    rolledUp: 0,
-    coveredMs: 0,
-    acknowledged: 0,
-    waiting: 0,
-    connected: 0,
-    lost: 0,
-    pauseMs: 0,
-    pauseOfOneMs: 0,
-  },
+  whole: 0,
+  rolledUp: 0,
+  coveredMs: 0,
+  acknowledged: 0,
+  waiting: 0,
+  connected: 0,
+  lost: 0,
+  pauseMs: 0,
+  pauseOfOneMs: 0,
 };
 let isMaking = false;
 process.on('message', (isWanted: boolean) => {

@@ -1,9 +1,9 @@
 /** Controls the process of the fleet, and keeps what it reports. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { eventually } from '../support/collector/stored.ts';
+import { eventually } from '../stored.ts';
 import type { FleetOrders, FleetReport } from './fleet_process.ts';
 
 /** Records of one agent that may be on their way. */
@@ -15,6 +15,14 @@ export interface Pauses {
   ofAll: number;
   ofOne: number;
 }
+
+/** Starts a program with a channel for messages (`ipc`) to its parent. */
+export type StartProcess = (argv: readonly string[]) => ChildProcess;
+
+/** The fourth file is the channel for messages. */
+export const WITH_CHANNEL = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
+
+const startHere: StartProcess = ([program, ...rest]) => spawn(program!, rest, { stdio: [...WITH_CHANNEL] });
 
 export class Fleet {
   readonly #child: ChildProcess;
@@ -36,11 +44,10 @@ export class Fleet {
     });
   }
 
-  /** Starts the agents. Resolves when all are connected. */
-  static async start(orders: FleetOrders): Promise<Fleet> {
-    const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
-    const child = fork(PROCESS, [JSON.stringify(orders)], { stdio: [...stdio] });
-    const fleet = new Fleet(child, orders);
+  /** Starts the agents, by `start` where they belong elsewhere. Resolves when all are connected. */
+  static async start(orders: FleetOrders, start: StartProcess = startHere): Promise<Fleet> {
+    const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
+    const fleet = new Fleet(start([...node, PROCESS, JSON.stringify(orders)]), orders);
     try {
       await eventually('all agents are connected', () => fleet.#report?.connected === orders.agents);
       return fleet;
