@@ -193,6 +193,14 @@ export const collectorSettings = z.object({
     .describe(
       'Owners of workloads, separated by commas; the first rule that matches counts. namespace:PATTERN=OWNER, and so for unit, image and path (script or executable); a * stands for any text. tag:KEY: the value of this tag is the owner. tag:KEY=OWNER, tag:KEY:PATTERN=OWNER: all hosts of the workload must match.',
     ),
+  metrics_group_tag: z
+    .string()
+    .min(1)
+    .max(128)
+    .optional()
+    .describe(
+      'Key of a tag by whose values /metrics counts hosts by verdict, and IMDSv1 calls, so that each team sees its own: at most 50 values, other and none. Default: none.',
+    ),
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

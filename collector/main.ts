@@ -203,6 +203,12 @@ async function compose(
     live,
     metrics: new ApiMetrics(),
     counters,
+    observed: () => ({
+      stored: writer.stored(),
+      agentVersions: ingest.agentVersions(),
+      certificateEndsMs: tls?.expiresMs ?? null,
+    }),
+    metricsGroupTag: settings.metrics_group_tag ?? null,
     unready: async () => (isDraining ? DRAINING : problem()),
     log,
     defaultWindowDays: settings.readiness_window_days,

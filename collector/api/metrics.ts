@@ -1,46 +1,56 @@
 /**
- * Metrics in Prometheus' text format. The values of labels are few and fixed: routes as the API defines them,
- * states, verdicts and severities. They are never a host, a path or a name that an agent reported.
+ * Metrics in Prometheus' text format. The values of labels are few: routes as the API defines them, states, verdicts,
+ * severities, at most 50 owners and groups that people name, and at most 20 releases of agents. They are never a host or a path.
  */
 import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { VERSION } from '../../common/version.ts';
-import type { Counters, StageCounters } from '../../protocol/records.ts';
+import type { StageCounters } from '../../protocol/records.ts';
 import type { LeaseState } from '../admin/lease.ts';
-import type { Overview } from '../contract/host.ts';
-import type { Offender } from '../contract/offender.ts';
-import type { StoreStatistics } from '../store/store.ts';
+import type { StoredCounts } from '../store/stored_tally.ts';
 import type { ApiEnv } from './env.ts';
+import { type Findings, FleetMetrics } from './fleet_metrics.ts';
 import { isApiPath } from './paths.ts';
+import { StageMetrics } from './stage_metrics.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
-/** Values of stages that can also decrease. */
-const LEVELS = new Set([
-  'connections',
-  'known_connections',
-  'backlog_bytes',
-  'waiting_in_line',
-  'watchers',
-  'relay_watching',
-  'in_flight',
-  'confirmed_hosts',
-]);
+/** Releases of agents with a label of their own. The rest is counted as `other`. */
+const MAX_VERSIONS = 20;
+const RELEASE = /^[0-9A-Za-z.+-]{1,40}$/;
 
-export interface Findings {
-  overview: Overview;
-  offenders: readonly Offender[];
-  statistics: StoreStatistics;
-  /** Time since the findings were computed. */
-  ageSeconds: number;
+/** Describes what a collector knows of itself without asking the store. */
+export interface Observed {
+  /** The calls and losses that this collector has stored since its start. */
+  stored: StoredCounts;
+  /** Connected agents by their release, as they say. */
+  agentVersions: ReadonlyMap<string, number>;
+  /** End of the collector's certificate in milliseconds since 1970; null without TLS. */
+  certificateEndsMs: number | null;
 }
 
 /** Describes what a collector can do now. */
-export interface CollectorState {
+export interface CollectorState extends Observed {
   /** True where records are taken, as `/readyz` says. */
   isReady: boolean;
   /** Machines that surely have a batch on disk when it is acknowledged; null where the store did not answer. */
   copies: number | null;
   leases: readonly LeaseState[];
+}
+
+export interface MetricDescription {
+  name: string;
+  help: string;
+  labels: readonly string[];
+  kind: 'counter' | 'gauge' | 'histogram';
+  /** True where every collector that shares a database shows the same value. */
+  isOfFleet: boolean;
+}
+
+/** Fields of a metric that the types of prom-client leave out. */
+interface DescribedMetric {
+  name: string;
+  help: string;
+  labelNames: readonly string[];
 }
 
 export class ApiMetrics {
@@ -52,11 +62,13 @@ export class ApiMetrics {
   readonly #copies: Gauge;
   readonly #leaseHeld: Gauge;
   readonly #leaseEpoch: Gauge;
-  readonly #fleet: Record<
-    'hosts' | 'verdicts' | 'groups' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known' | 'age',
-    Gauge
-  >;
-  readonly #stages = new Map<string, Counter | Gauge>();
+  readonly #agents: Gauge;
+  readonly #certificateEnds: Gauge;
+  readonly #calls: Counter;
+  readonly #losses: Counter;
+  readonly #unwatched: Counter;
+  readonly #fleet: FleetMetrics;
+  readonly #stages: StageMetrics;
   #rateLimited: () => number = () => 0;
 
   constructor() {
@@ -109,19 +121,34 @@ export class ApiMetrics {
         limited.inc(this.#rateLimited());
       },
     });
-    this.#fleet = {
-      hosts: gauge('hosts', 'Hosts that have ever reported, by state.', ['state']),
-      verdicts: gauge('hosts_readiness', 'Hosts by verdict, that is their readiness to require IMDSv2.', [
-        'verdict',
-      ]),
-      groups: gauge('groups_readiness', 'Auto Scaling groups by their own verdict.', ['verdict']),
-      offenders: gauge('offenders', 'Workloads in the window, by severity.', ['severity']),
-      bytes: gauge('store_used_bytes', 'Bytes that the store uses of its limit.'),
-      calls: gauge('store_calls', 'Raw calls in the store.'),
-      workloads: gauge('store_workloads', 'Workloads in the store.'),
-      known: gauge('store_hosts', 'Hosts in the store.'),
-      age: gauge('findings_age_seconds', 'Age of the numbers about hosts, offenders and the store.'),
-    };
+    const counter = (name: string, help: string, labelNames: string[]) =>
+      new Counter({ name: `imdswatch_${name}`, help, labelNames, registers });
+    this.#agents = gauge(
+      'agents',
+      `Agents that are connected to this collector, by release: the ${MAX_VERSIONS} most frequent, and other.`,
+      ['version'],
+    );
+    this.#certificateEnds = gauge(
+      'tls_certificate_expiry_timestamp_seconds',
+      "End of the collector's certificate, in seconds since 1970. Absent without TLS.",
+    );
+    this.#calls = counter(
+      'calls_total',
+      'Calls that this collector has stored since its start, roll-ups included. imds_version is none for attempts that were blocked and for endpoints without versions.',
+      ['imds_version', 'category'],
+    );
+    this.#losses = counter(
+      'losses_total',
+      'Losses in the coverage reports that this collector has stored since its start, by stage and counter of the agent.',
+      ['stage', 'counter'],
+    );
+    this.#unwatched = counter(
+      'unwatched_seconds_total',
+      'Time that agents could not watch, from the coverage reports that this collector has stored since its start.',
+      ['stage', 'counter'],
+    );
+    this.#fleet = new FleetMetrics(this.#registry);
+    this.#stages = new StageMetrics(this.#registry);
   }
 
   middleware(): MiddlewareHandler<ApiEnv> {
@@ -145,6 +172,22 @@ export class ApiMetrics {
     this.#failures.inc();
   }
 
+  /** Describes the metrics of imdswatch, for the documents: those of the process are the same for any program. */
+  async descriptions(): Promise<MetricDescription[]> {
+    const fleet = new Registry();
+    new FleetMetrics(fleet);
+    const ofFleet = new Set((await fleet.getMetricsAsJSON()).map(({ name }) => name));
+    return (this.#registry.getMetricsAsArray() as unknown as DescribedMetric[])
+      .filter(({ name }) => name.startsWith('imdswatch_'))
+      .map((metric) => ({
+        name: metric.name,
+        help: metric.help,
+        labels: metric.labelNames,
+        kind: metric instanceof Counter ? 'counter' : metric instanceof Gauge ? 'gauge' : 'histogram',
+        isOfFleet: ofFleet.has(metric.name),
+      }));
+  }
+
   contentType(): string {
     return this.#registry.contentType;
   }
@@ -156,8 +199,13 @@ export class ApiMetrics {
     if (state.copies === null) this.#copies.remove();
     else this.#copies.set(state.copies);
     this.#putLeases(state.leases);
-    for (const [stage, counters] of Object.entries(stages)) this.#putStage(stage, counters);
-    this.#putFindings(findings);
+    this.#putStored(state.stored);
+    this.#putAgents(state.agentVersions);
+    if (state.certificateEndsMs === null) this.#certificateEnds.remove();
+    else this.#certificateEnds.set(state.certificateEndsMs / 1000);
+    this.#stages.put(stages);
+    if (findings === null) this.#findingsFailures.inc();
+    this.#fleet.put(findings);
     return this.#registry.metrics();
   }
 
@@ -169,56 +217,30 @@ export class ApiMetrics {
     }
   }
 
-  #putStage(stage: string, counters: Counters): void {
-    for (const [name, value] of Object.entries(counters)) {
-      const metric = this.#stageMetric(stage, name);
-      if (metric instanceof Gauge) metric.set(value);
-      else {
-        metric.reset();
-        metric.inc(value);
-      }
+  #putStored({ calls, losses, unwatchedMs }: StoredCounts): void {
+    for (const metric of [this.#calls, this.#losses, this.#unwatched]) metric.reset();
+    for (const { version, category, count } of calls) {
+      this.#calls.inc({ imds_version: version === null ? 'none' : String(version), category }, count);
     }
+    for (const [name, amount] of Object.entries(losses)) this.#losses.inc(lossLabels(name), amount);
+    for (const [name, ms] of Object.entries(unwatchedMs)) this.#unwatched.inc(lossLabels(name), ms / 1000);
   }
 
-  #stageMetric(stage: string, name: string): Counter | Gauge {
-    const isLevel = LEVELS.has(name);
-    const full = `imdswatch_${stage}_${name}${isLevel ? '' : '_total'}`;
-    const known = this.#stages.get(full);
-    if (known !== undefined) return known;
-    const description = name.replaceAll('_', ' ');
-    const options = {
-      name: full,
-      help: `Stage ${stage} of the collector: ${description}.`,
-      registers: [this.#registry],
-    };
-    const metric = isLevel ? new Gauge(options) : new Counter(options);
-    this.#stages.set(full, metric);
-    return metric;
+  #putAgents(versions: ReadonlyMap<string, number>): void {
+    this.#agents.reset();
+    const mostFrequent = [...versions].sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
+    mostFrequent.forEach(([version, agents], place) => {
+      const isNamed = place < MAX_VERSIONS && RELEASE.test(version);
+      this.#agents.inc({ version: isNamed ? version : 'other' }, agents);
+    });
   }
+}
 
-  #putFindings(findings: Findings | null): void {
-    for (const gauge of Object.values(this.#fleet)) gauge.reset();
-    if (findings === null) {
-      this.#findingsFailures.inc();
-      // A gauge without labels would show 0.
-      const { bytes, calls, workloads, known, age } = this.#fleet;
-      for (const gauge of [bytes, calls, workloads, known, age]) gauge.remove();
-      return;
-    }
-    const { overview, offenders, statistics, ageSeconds } = findings;
-    const { hosts, verdicts, groups, bytes, calls, workloads, known, age } = this.#fleet;
-    hosts.set({ state: 'online' }, overview.hosts.online);
-    hosts.set({ state: 'silent' }, overview.hosts.silent);
-    for (const [verdict, count] of Object.entries(overview.hosts.verdicts)) verdicts.set({ verdict }, count);
-    for (const [verdict, count] of Object.entries(overview.groups?.verdicts ?? {}))
-      groups.set({ verdict }, count);
-    for (const { severity } of offenders) this.#fleet.offenders.inc({ severity });
-    bytes.set(statistics.bytes);
-    calls.set(statistics.calls);
-    workloads.set(statistics.identities);
-    known.set(statistics.hosts);
-    age.set(ageSeconds);
-  }
+function lossLabels(name: string): { stage: string; counter: string } {
+  const dot = name.indexOf('.');
+  return dot === -1
+    ? { stage: name, counter: name }
+    : { stage: name.slice(0, dot), counter: name.slice(dot + 1).replace(/_ms$/, '') };
 }
 
 /** Returns the route as the API defines it, so that ids do not become labels. */

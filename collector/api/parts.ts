@@ -12,7 +12,7 @@ import type { Insight } from '../insight/insight.ts';
 import type { LiveFeed } from '../live/live_feed.ts';
 import type { Store } from '../store/store.ts';
 import type { WorkloadRules } from '../store/workload_rules.ts';
-import type { ApiMetrics } from './metrics.ts';
+import type { ApiMetrics, Observed } from './metrics.ts';
 
 type Methods<Class, Names extends keyof Class> = Pick<Class, Names>;
 
@@ -104,6 +104,10 @@ export interface ApiParts {
   metrics: ApiMetrics;
   /** Returns the counters of the stages beside the API: ingest, writer, access, alerts. */
   counters: () => StageCounters;
+  /** Returns what this collector has stored, and who is connected to it. */
+  observed: () => Observed;
+  /** Key of the tag by which metrics count hosts; null for none. */
+  metricsGroupTag: string | null;
   /** Returns null if the collector accepts records, else the reason why it does not. */
   unready: () => Promise<string | null>;
   log: Logger;

@@ -41,6 +41,7 @@ export class AgentConnection {
   readonly #socket: WebSocket;
   readonly #context: ConnectionContext;
   #host: HostFacts | null = null;
+  #agentVersion: string | null = null;
   #stream: string | null = null;
   readonly #checker: BatchChecker;
   #welcomed = false;
@@ -103,6 +104,10 @@ export class AgentConnection {
   /** The host that the agent named; undefined before its `hello`. */
   get hostId(): string | undefined {
     return this.#host?.id;
+  }
+  /** The release of the agent, as it says; null before its `hello`. */
+  get agentVersion(): string | null {
+    return this.#agentVersion;
   }
   /** The only host that its credential or certificate speaks for; null for an enrolment token. */
   get boundTo(): string | null {
@@ -210,6 +215,7 @@ export class AgentConnection {
     this.#checker.protocol = agreed.protocol;
     this.#stream = stream;
     this.#host = host;
+    this.#agentVersion = hello.agent_version;
     const lastSeq = await this.#context.store.lastSeq(stream, host.id);
     if (this.#closing) return;
     const authorized = await authorizeHost(hello, this.#checker.protocol, this.#context);

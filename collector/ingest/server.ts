@@ -250,6 +250,15 @@ export class IngestServer {
     };
   }
 
+  /** Counts the connected agents by their release, as they say. */
+  agentVersions(): Map<string, number> {
+    const versions = new Map<string, number>();
+    for (const { agentVersion } of this.#connections) {
+      if (agentVersion !== null) versions.set(agentVersion, (versions.get(agentVersion) ?? 0) + 1);
+    }
+    return versions;
+  }
+
   /**
    * Closes the connections that rest on a credential of this host (null: on an enrolment token), which has
    * ended. Their agents must authenticate again. Connections that have sent no `hello` are included: they

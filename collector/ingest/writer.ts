@@ -9,6 +9,7 @@
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
 import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
+import { type StoredCounts, StoredTally } from '../store/stored_tally.ts';
 import { HostQueues, type Slice, type Waiting } from './host_queues.ts';
 
 /**
@@ -29,7 +30,6 @@ const ALONE_WAIT_MS = 20;
 /** A host counts as recent for this time after its last batch. */
 const RECENT_MS = 60_000;
 
-/** The part of a store that ingest uses. */
 export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
 
 /** Receives batches that have become durable, for the live feed and for alerts. */
@@ -49,6 +49,7 @@ interface Part {
   waiting: Waiting;
   records: number;
   isPartial: boolean;
+  tally: StoredTally;
 }
 
 /** A transaction that the store is writing. */
@@ -82,6 +83,7 @@ export class Writer {
     duplicates: 0,
     feed_failures: 0,
   };
+  readonly #tally = new StoredTally(null);
 
   constructor(store: IngestStore, log: Logger, { stored = null }: WriterOptions = {}) {
     this.#stored = stored;
@@ -249,6 +251,8 @@ export class Writer {
     this.#failing = false;
     this.#counters.transactions += 1;
     results.forEach(({ result, records, duplicates }, index) => {
+      // A batch of which a part was stored before counts whole.
+      if (records > 0) this.#tally.join(parts[index]!.tally);
       if (!parts[index]!.isPartial) this.#counters.batches += 1;
       if (result === 'known') this.#counters.known_batches += 1;
       this.#counters.records += records;
@@ -284,8 +288,13 @@ export class Writer {
   counters(): Counters {
     return { ...this.#counters };
   }
+
+  stored(): StoredCounts {
+    return this.#tally.counts();
+  }
 }
 
 function partOf({ waiting, slice }: Slice): Part {
-  return { waiting, records: slice.records.length, isPartial: slice.partial === true };
+  const tally = new StoredTally(slice);
+  return { tally, waiting, records: slice.records.length, isPartial: slice.partial === true };
 }

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { Coalesced } from '../coalesced.ts';
 import type { ApiApp } from '../env.ts';
-import type { Findings } from '../metrics.ts';
+import type { Findings } from '../fleet_metrics.ts';
 import type { ApiParts } from '../parts.ts';
 import { questionOf } from '../question.ts';
 import { route } from '../route.ts';
@@ -37,6 +37,7 @@ export function metricsRoutes(app: ApiApp, parts: ApiParts): void {
       isReady: problem === null,
       copies,
       leases: parts.leases(),
+      ...parts.observed(),
     });
     return c.text(text, 200, { 'Content-Type': metrics.contentType() });
   });
@@ -74,15 +75,20 @@ class ScrapedFindings {
   }
 
   async #askStore(): Promise<{ findings: Omit<Findings, 'ageSeconds'>; atMs: number }> {
-    const { insight, store, defaultWindowDays, log } = this.#parts;
+    const { insight, store, access, alerts, defaultWindowDays, metricsGroupTag, log } = this.#parts;
     try {
       const question = questionOf({}, defaultWindowDays);
-      const [overview, offenders, statistics] = await Promise.all([
+      const [overview, offenders, statistics, retention, destinations, groups] = await Promise.all([
         insight.overview(question, {}),
         insight.offenders(question, {}),
         store.statistics(),
+        access.retention(),
+        alerts.destinations(),
+        metricsGroupTag === null ? null : insight.readinessGroups({ tag: metricsGroupTag }, question),
       ]);
-      return { findings: { overview, offenders, statistics }, atMs: performance.now() };
+      const maxBytes = retention.max_bytes;
+      const findings = { overview, offenders, statistics, maxBytes, destinations, groups };
+      return { findings, atMs: performance.now() };
     } catch (error) {
       // The next scrape must not show old findings as if the store still answered.
       this.#answers.forget();

@@ -113,6 +113,16 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     ],
     metrics: new ApiMetrics(),
     counters: () => ({ ingest: { frames: 3, connections: 1 }, live: live.counters() }),
+    observed: () => ({
+      stored: {
+        calls: [{ version: 1, category: 'credentials', count: 4 }],
+        losses: { 'capture.dropped': 2 },
+        unwatchedMs: { 'watch.stalled_ms': 1500 },
+      },
+      agentVersions: new Map([['0.1.0', 3]]),
+      certificateEndsMs: 2_000_000_000_000,
+    }),
+    metricsGroupTag: null,
     unready: async () => null,
     log,
     defaultWindowDays: 14,
