@@ -134,7 +134,7 @@ async function reportGroup(group: Group): Promise<void> {
     } else if (event.type === 'test:fail') {
       announceFailure(event, variant);
     } else if (variant === null && !isTotal(event)) {
-      report.write(event);
+      show(event);
     }
   }
 }
@@ -162,12 +162,16 @@ function isTotal({ type, data }: TestEvent): boolean {
   );
 }
 
+/** A run that is interrupted ends tests whose beginning was never reported, which the reporter takes for an error. */
+function show(event: TestEvent): void {
+  if (!interrupted.signal.aborted) report.write(event);
+}
+
 /** Shows at once that a test failed. Whether it counts is known at the end, when it has run again. */
 function announceFailure(event: TestEvent, variant: Variant | null): void {
   if (event.type !== 'test:fail') return;
   // The reporter keeps account of the tests that began, so it is told that this one is over.
-  if (variant === null)
-    report.write({ type: 'test:pass', data: { ...event.data, skip: 'FAILED' } } as TestEvent);
+  if (variant === null) show({ type: 'test:pass', data: { ...event.data, skip: 'FAILED' } } as TestEvent);
   if (isOfItsParts(event)) return;
   const { name, details } = event.data;
   const file = relative(process.cwd(), fileOf(event) ?? '');

@@ -1,7 +1,8 @@
 /** The runner itself: what takes too long is ended, and what fails once runs again and is named. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -11,19 +12,22 @@ const RUNNER = join(import.meta.dirname, '../run.ts');
 const directory = mkdtempSync(join(tmpdir(), 'imdswatch-run-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
+/** Writes a file of tests. Returns its path. */
+function writeFixture(body: string, name: string): string {
+  const file = join(directory, name);
+  const head = [
+    `import assert from 'node:assert/strict';`,
+    `import { spawn } from 'node:child_process';`,
+    `import { existsSync, writeFileSync } from 'node:fs';`,
+    `import { test } from 'node:test';`,
+  ];
+  writeFileSync(file, [...head, body].join('\n'));
+  return file;
+}
+
 /** Runs files of tests, given by their bodies, as `npm test -- FILE…` would. */
 function runTests(bodies: readonly string[], ...flags: string[]): { status: number | null; out: string } {
-  const files = bodies.map((body, at) => {
-    const file = join(directory, `fixture${at}.test.mjs`);
-    const head = [
-      `import assert from 'node:assert/strict';`,
-      `import { spawn } from 'node:child_process';`,
-      `import { existsSync, writeFileSync } from 'node:fs';`,
-      `import { test } from 'node:test';`,
-    ];
-    writeFileSync(file, [...head, body].join('\n'));
-    return file;
-  });
+  const files = bodies.map((body, at) => writeFixture(body, `fixture${at}.test.mjs`));
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const { status, stdout } = spawnSync(process.execPath, [RUNNER, ...flags, ...files], {
     env: { ...env, NO_COLOR: '1' },
@@ -89,4 +93,40 @@ test('what a test left running is ended, and named', async () => {
   assert.equal(status, 0, out);
   assert.match(out, new RegExp(`left running by a test, and ended: ${pid} sleep 600`));
   await eventually('the end of the process', () => !isRunning(pid));
+});
+
+test('a run that is ended by a signal while files of both kinds run names what has failed until then', async () => {
+  const waits = (name: string) =>
+    `test('outer ${name}', async (t) => {
+       await t.test('inner ${name}', async () => {
+         writeFileSync(${JSON.stringify(directory)} + '/begun-${name}', '');
+         await new Promise((resolve) => setTimeout(resolve, 600_000));
+       });
+     });`;
+  mkdirSync(join(directory, 'test/lab'), { recursive: true });
+  const files = [
+    writeFixture(`test('bad', () => assert.equal(1, 2));`, 'bad.test.mjs'),
+    writeFixture(waits('beside'), 'beside.test.mjs'),
+    writeFixture(waits('alone'), 'test/lab/alone.test.mjs'),
+  ];
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const options = { env: { ...env, NO_COLOR: '1' }, cwd: directory };
+  const child = spawn(process.execPath, [RUNNER, ...files], options);
+  let out = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      out += chunk;
+    });
+  }
+  const closed = once(child, 'close');
+  const isBegun = (name: string) => existsSync(join(directory, `begun-${name}`));
+  await eventually(
+    'all files run',
+    () => isBegun('beside') && isBegun('alone') && out.includes('FAILED: bad'),
+  );
+  child.kill('SIGTERM');
+  const [status] = await closed;
+  assert.equal(status, 130, out);
+  assert.match(out, /failing tests:.*✖ bad/s);
+  assert.match(out, /^ℹ fail 3$/m);
 });
