@@ -1,13 +1,14 @@
 /** The list of shapes. */
 import type { ShapeName } from '../contract/export.ts';
+import { asff } from './asff.ts';
+import { ecs } from './ecs.ts';
 import { native } from './native.ts';
+import { ocsf } from './ocsf.ts';
 import { otlp } from './otlp.ts';
 import type { Shape } from './shape.ts';
 
-const SHAPES: { readonly [name in ShapeName]?: Shape } = { native, otlp };
+const SHAPES: Readonly<Record<ShapeName, Shape>> = { native, otlp, ocsf, ecs, asff };
 
 export function shapeOf(name: ShapeName): Shape {
-  const shape = SHAPES[name];
-  if (shape === undefined) throw new Error(`The shape ${name} does not exist.`);
-  return shape;
+  return SHAPES[name];
 }
