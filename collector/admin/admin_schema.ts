@@ -11,6 +11,7 @@ import { type Migration, openForWriting, type Schema } from '../store/sqlite/dat
 import { ALERTS_STEP, GIVEN_UP_STEP, PRESETS_STEP, STRUCTURED_ALERTS_STEP } from './alerts_schema.ts';
 import { LEASES_STEP } from './leases_schema.ts';
 import { PLANS_STEP } from './plans_schema.ts';
+import { STREAMS_STEP } from './streams_schema.ts';
 import { TRIAGE_STEP } from './triage_schema.ts';
 
 /**
@@ -88,6 +89,7 @@ const MIGRATIONS: readonly Migration[] = [
   STRUCTURED_ALERTS_STEP,
   GIVEN_UP_STEP,
   PRESETS_STEP,
+  STREAMS_STEP,
 ];
 
 export const ADMIN: Schema = { name: 'admin', file: 'admin.db', migrations: MIGRATIONS };

@@ -3,10 +3,12 @@ import type { AdminSql, Area, Versioned } from './admin_sql.ts';
 import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
+import { FindingRows } from './finding_rows.ts';
 import { Leases } from './leases.ts';
 import { PlanRows } from './plans.ts';
 import { Sessions } from './sessions.ts';
 import { StoredSettings } from './stored_settings.ts';
+import { StreamCursors } from './stream_cursors.ts';
 import { Tokens } from './tokens.ts';
 import { TriageRows } from './triage.ts';
 
@@ -23,6 +25,8 @@ export interface AdminStore {
   readonly triage: Methods<TriageRows>;
   readonly plans: Methods<PlanRows>;
   readonly leases: Methods<Leases>;
+  readonly cursors: Methods<StreamCursors>;
+  readonly findings: Methods<FindingRows>;
   /** True where other collectors may use the same data. */
   readonly isShared: boolean;
   /**
@@ -45,6 +49,8 @@ export class SqlAdminStore implements AdminStore {
   readonly triage: TriageRows;
   readonly plans: PlanRows;
   readonly leases: Leases;
+  readonly cursors: StreamCursors;
+  readonly findings: FindingRows;
   readonly isShared: boolean;
   readonly #sql: AdminSql;
 
@@ -59,6 +65,8 @@ export class SqlAdminStore implements AdminStore {
     this.triage = new TriageRows(sql);
     this.plans = new PlanRows(sql);
     this.leases = new Leases(sql);
+    this.cursors = new StreamCursors(sql);
+    this.findings = new FindingRows(sql);
     this.isShared = sql.clockMs !== null;
   }
 

@@ -35,12 +35,15 @@ const TABLES: readonly Table[] = [
   table('certified_hosts', 1, 'host_id first_ms'),
   table('sign_in_codes', 1, 'hash role name expires_ms'),
   table('sessions', 1, 'hash token name role last_used_ms expires_ms'),
-  { ...table('audit', 1, 'id time_ms actor action subject detail source_address'), isNumbered: true },
+  {
+    ...table('audit', 1, 'id time_ms actor action subject detail source_address position'),
+    isNumbered: true,
+  },
   table('settings', 1, 'key value'),
   table(
     'alert_destinations',
     1,
-    'id name enabled rules config created_us last_delivered_us last_error digest send_resolved given_up given_up_us given_up_reason',
+    'id name enabled rules config created_us last_delivered_us last_error digest send_resolved given_up given_up_us given_up_reason stream',
   ),
   {
     ...table('alerts', 1, 'number id rule subject time_us severity title text link state audience details'),
@@ -49,6 +52,12 @@ const TABLES: readonly Table[] = [
   table('open_alerts', 1, 'dedup_key rule started_us alert'),
   table('alert_deliveries', 2, 'destination alert attempts queued_us next_us'),
   table('alert_subjects', 2, 'kind id state'),
+  table(
+    'stream_cursors',
+    1,
+    'destination position since_us sent deleted unfit behind oldest_us checked_us warning',
+  ),
+  table('findings', 1, 'key number change state minor time_us finding'),
   table('triage', 1, 'workload state set_us set_by until_us reason owner ticket notes'),
   table(
     'plans',

@@ -1,8 +1,8 @@
 /** Pages raw calls, newest first, for both stores: chooses the walks over indexes, merges their rows, and makes cursors. */
 import type { Call, HostFacts } from '../../protocol/call.ts';
+import { callFrom } from './call_parts.ts';
 import { fromBytes, toBytes } from './sqlite/uuid_bytes.ts';
 import type { CallFilter } from './store.ts';
-import { toTimestamp } from './time.ts';
 import type { CallerFacts } from './workload_identity.ts';
 
 /**
@@ -100,33 +100,7 @@ export function likePattern(text: string): string {
 /** Makes a call of a row of calls that is joined with what it refers to. */
 function callOf(row: Record<string, unknown>): Call {
   const facts = JSON.parse(String(row['facts'])) as CallerFacts;
-  return {
-    id: fromBytes(row['id'] as Uint8Array),
-    time: toTimestamp(Number(row['time_us'])),
-    'imds.version': row['version'] as Call['imds.version'],
-    'imds.kind': row['shape_kind'] as Call['imds.kind'],
-    'imds.category': row['category'] as Call['imds.category'],
-    'imds.role': row['role'] as string | null,
-    'imds.endpoint': row['endpoint'] as Call['imds.endpoint'],
-    'imds.server_version': row['server_version'] as Call['imds.server_version'],
-    'imds.fallback': row['fallback'] as Call['imds.fallback'],
-    'imds.hops': row['hops'] as number | null,
-    'imds.token_hop_limit': row['token_hop_limit'] as number | null,
-    'http.request.method': row['method'] as string | null,
-    'url.path': row['path'] as string | null,
-    'url.query': row['query'] as string | null,
-    'user_agent.original': row['user_agent_text'] as string | null,
-    'http.response.status_code': row['status'] as number | null,
-    outcome: row['outcome'] as Call['outcome'],
-    duration_ms: row['duration_ms'] as number | null,
-    'source.address': String(row['source_address']),
-    'source.port': Number(row['source_port']),
-    'destination.address': String(row['destination_address']),
-    'destination.port': Number(row['destination_port']),
-    ...(row['relay'] === null ? {} : (JSON.parse(String(row['relay'])) as Partial<Call>)),
-    ...facts,
-    host: JSON.parse(String(row['host_facts'])) as HostFacts,
-  };
+  return callFrom(row, facts, JSON.parse(String(row['host_facts'])) as HostFacts);
 }
 
 export function startOf({ window }: CallFilter): Position {

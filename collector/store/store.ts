@@ -11,6 +11,7 @@ import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
 import type { CloudResourceInput } from '../contract/cloud.ts';
 import type { GapReason } from '../contract/host.ts';
 import type { Window } from '../contract/window.ts';
+import type { ArrivalStore } from './arrivals.ts';
 import type { StoredCaller } from './defined_caller.ts';
 import type { HostChoice } from './host_filter.ts';
 import type { CallerFacts, WorkloadIdentity } from './workload_identity.ts';
@@ -477,7 +478,7 @@ export interface StoreQueries {
   close(): Promise<void>;
 }
 
-export interface Store extends StoreQueries {
+export interface Store extends StoreQueries, ArrivalStore {
   /**
    * Returns the number of a stream's last stored batch: 0 for a new stream, null for one that belongs to
    * another host.

@@ -1,6 +1,7 @@
 /** Reads and writes the findings in PostgreSQL, table by table. */
 import { createHash } from 'node:crypto';
 import { DAY_US } from '../contract/window.ts';
+import { ARRIVALS_NOTED } from '../store/arrivals.ts';
 import { type Column, transposed, unnested } from '../store/postgres/bulk.ts';
 import type { Session } from '../store/postgres/database_pool.ts';
 import { FORGOTTEN_UNTIL_US } from '../store/sqlite/coverage_reader.ts';
@@ -10,9 +11,13 @@ import { type Cell, placesOf, RECORD_ID_DAYS, type Row, type StoredTable } from 
 
 /** SQL in place of the name of a table. */
 const SOURCES: Record<string, string> = {
+  // Notes that nobody has read yet get the positions that they would get.
+  arrivals: `(SELECT coalesce(last, (SELECT coalesce(max(last), 0) FROM arrivals)
+      + sum(calls) FILTER (WHERE last IS NULL) OVER (ORDER BY id))::bigint AS last,
+      calls, stored_us, oldest_us, newest_us, keys FROM arrivals) AS noted`,
   record_ids: `(SELECT day, host, id FROM record_ids
     WHERE day >= (SELECT max(day) FROM record_ids) - ${RECORD_ID_DAYS}) AS ids`,
-  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}')) AS kept`,
+  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}', '${ARRIVALS_NOTED}')) AS kept`,
 };
 /** The sums of columns over the rows of several writers. */
 const OVER_SLOTS: Record<string, string> = {

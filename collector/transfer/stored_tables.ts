@@ -139,6 +139,19 @@ export const STORED_TABLES: readonly StoredTable[] = [
       ['source_port', 'integer'],
     ],
   },
+  {
+    name: 'arrivals',
+    key: ['last'],
+    columns: [
+      ['last', 'bigint'],
+      ['calls', 'integer'],
+      ['stored_us', 'bigint'],
+      ['oldest_us', 'bigint'],
+      ['newest_us', 'bigint'],
+      ['keys', 'bytea'],
+    ],
+    summed: 'calls',
+  },
   { name: 'future_calls', key: ['id'], columns: [UUID, ['stored_us', 'bigint']] },
   // The embedded store keeps roll-ups and coverage reports whole. Both stores look only at their ids.
   { name: 'record_ids', key: ['day', 'host', 'id'], columns: [DAY, HOST!, UUID] },

@@ -215,6 +215,35 @@ const PRESETS = `
     WHERE config::jsonb ->> 'kind' IN ('webhook', 'slack');
 `;
 
+const STREAMS = `
+  ALTER TABLE alert_destinations ADD COLUMN stream text COLLATE "C" NOT NULL DEFAULT 'alerts';
+  CREATE TABLE stream_cursors (
+    destination text COLLATE "C" PRIMARY KEY REFERENCES alert_destinations (id) ON DELETE CASCADE,
+    position bigint,
+    since_us bigint,
+    sent bigint NOT NULL,
+    deleted bigint NOT NULL,
+    unfit bigint NOT NULL,
+    behind bigint NOT NULL,
+    oldest_us bigint,
+    checked_us bigint,
+    warning text COLLATE "C"
+  );
+  CREATE TABLE findings (
+    key text COLLATE "C" PRIMARY KEY,
+    number bigint NOT NULL UNIQUE,
+    change text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    minor text COLLATE "C" NOT NULL,
+    time_us bigint NOT NULL,
+    finding text NOT NULL
+  );
+  ALTER TABLE audit ADD COLUMN position bigint;
+  UPDATE audit SET position = id;
+  CREATE UNIQUE INDEX audit_position ON audit (position);
+  CREATE INDEX audit_without_position ON audit (id) WHERE position IS NULL;
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
   steps: [
@@ -223,5 +252,7 @@ export const POSTGRES_ADMIN: DatabaseSchema = {
     { release: '0.1.0', summary: 'adds how many alerts were given up', apply: GIVEN_UP },
     // A release before it would take each alert to such a destination as delivered.
     { release: '0.1.0', summary: 'makes presets of webhooks and chats', apply: PRESETS, breaks: true },
+    // A release before it would send alerts to destinations of other streams.
+    { release: '0.1.0', summary: 'adds streams of records to destinations', apply: STREAMS, breaks: true },
   ],
 };

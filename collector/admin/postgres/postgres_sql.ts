@@ -7,7 +7,14 @@ import type { AdminSql, Area, SqlRow, SqlValue, Versioned } from '../admin_sql.t
 /** First key of the advisory locks of areas: the bytes of "imds" as a number. */
 const AREA_LOCKS = 0x696d6473;
 /** Second keys. Collectors of all releases use the same. */
-const LOCK_OF_AREA: Record<Area, number> = { access: 1, alerts: 2, plans: 3, settings: 4, triage: 5 };
+const LOCK_OF_AREA: Record<Area, number> = {
+  access: 1,
+  alerts: 2,
+  plans: 3,
+  settings: 4,
+  triage: 5,
+  streams: 6,
+};
 
 /** The time of the statement, not that of the transaction's begin. */
 const CLOCK_MS = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';

@@ -96,6 +96,9 @@ export class AddedRows implements CountedRows {
     return true;
   }
 
+  /** Does nothing: `storeCalls` notes arrivals. */
+  flush(): void {}
+
   /** Begins the next transaction: what was added is stored. */
   commit(): void {
     this.#storedCalls.clear();

@@ -1,6 +1,7 @@
 /** Stores the calls of a transaction, and what they add to the sums. */
 import { DAY_US } from '../../contract/window.ts';
 import { BUCKET_US, type Cell, type CountedSums } from '../sqlite/counted_rows.ts';
+import { storeArrivals } from './arrivals.ts';
 import { adding, type Column, hexOf, insertRows, type Value } from './bulk.ts';
 import type { Session } from './database_pool.ts';
 import { DuplicateError } from './retries.ts';
@@ -35,8 +36,16 @@ const IDENTITY: Column = ['identity', 'bigint'];
 const KIND: Column = ['kind', 'bigint'];
 const SLOT: Column = ['slot', 'smallint'];
 
-/** A call that is stored already is a violation of a unique key (`isDuplicate`). */
-export async function storeCalls(session: Session, set: WorkingSet, slot: number): Promise<void> {
+/**
+ * A call that is stored already is a violation of a unique key (`isDuplicate`). `arrivedUs`: the time of the notes of arrivals;
+ * null for no notes.
+ */
+export async function storeCalls(
+  session: Session,
+  set: WorkingSet,
+  slot: number,
+  arrivedUs: number | null,
+): Promise<void> {
   const future = set.changes(FUTURE_CALLS).rows.map((row) => [hexOf(row[0]!), row[1]!]);
   const columns = [...FUTURE_CALLS.keys, ...FUTURE_CALLS.others];
   const insertFuture = insertRows(session, 'future_calls', columns, ['id'], future, '(id) DO NOTHING');
@@ -55,7 +64,19 @@ export async function storeCalls(session: Session, set: WorkingSet, slot: number
     [...days].map(([day, count]) => [day, slot, count]),
     '(day, slot) DO UPDATE SET calls = call_counts.calls + excluded.calls',
   );
-  const [added] = await Promise.all([insertFuture, insertCalls, count]);
+  const arrivals =
+    arrivedUs === null
+      ? null
+      : storeArrivals(
+          session,
+          rows.map(([timeUs, id, host]) => ({
+            host: host as number,
+            timeUs: timeUs as number,
+            id: id as string,
+          })),
+          arrivedUs,
+        );
+  const [added] = await Promise.all([insertFuture, insertCalls, count, arrivals]);
   if (added < future.length)
     throw new DuplicateError('A call that is dated by its receipt is stored already.');
 }

@@ -11,5 +11,7 @@ export const IDENTITIES_LOCK = '7596838593530786916';
 export const PARTITIONS_LOCK = '7596838593530786917';
 /** Writers hold it together; who deletes rows that they remember, or must not be disturbed by them, holds it alone. */
 export const WRITERS_LOCK = '7596838593530786918';
+/** Held while arrivals get their positions. */
+export const ARRIVALS_LOCK = '7596838593530786920';
 /** Held while a whole store is copied into the database. */
 export const COPY_LOCK = '7596838593530786919';

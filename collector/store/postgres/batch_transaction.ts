@@ -3,6 +3,8 @@
  * their versions with those that the set was filled from. So a batch is stored once, whichever collector it comes to, and
  * one that is in flight elsewhere is waited for.
  */
+
+import { ARRIVALS_NOTED } from '../arrivals.ts';
 import type { BatchResult, StoredBatch } from '../store.ts';
 import { WRITERS_LOCK } from './advisory_locks.ts';
 import { insertCallers, newCallersOf } from './callers_writer.ts';
@@ -21,6 +23,8 @@ export interface SetOrigin {
   generation: number;
   /** Changes when rows are deleted that sets remember. */
   epoch: number;
+  /** True while the arrival of calls is noted. */
+  notesArrivals: boolean;
 }
 
 export interface WrittenBatches {
@@ -36,13 +40,14 @@ export interface WrittenBatches {
 
 /** Reads the state of the database for a new working set. */
 export async function readOrigin(session: Session): Promise<SetOrigin> {
-  const [row] = await session.query<{ value: number; needed: number }>(
-    `SELECT value, (SELECT needed FROM imdswatch_schemas WHERE name = $1) AS needed FROM sums WHERE name = 'epoch'`,
+  const [row] = await session.query<{ value: number; needed: number; noted: number | null }>(
+    `SELECT value, (SELECT needed FROM imdswatch_schemas WHERE name = $1) AS needed,
+       (SELECT value FROM sums WHERE name = '${ARRIVALS_NOTED}') AS noted FROM sums WHERE name = 'epoch'`,
     [FINDINGS_SCHEMA.name],
   );
   // A newer release may have changed the schema while this collector runs.
   if (row!.needed > FINDINGS_SCHEMA.steps.length) await requireKnown(session, FINDINGS_SCHEMA);
-  return { generation: session.generation, epoch: row!.value };
+  return { generation: session.generation, epoch: row!.value, notesArrivals: row!.noted === 1 };
 }
 
 /**
@@ -63,10 +68,11 @@ export async function storeWritten(pool: DatabasePool, written: WrittenBatches):
   });
   const newCallers = newCallersOf(set);
   await pool.transaction(async (session) => {
-    await lockAndCompare(session, written, hosts, newCallers);
+    const { notesArrivals } = await lockAndCompare(session, written, hosts, newCallers);
     await storeChanges(session, set, {
       slot,
       nowUs,
+      notesArrivals,
       hosts: [...stored],
       newCallers: new Set(newCallers.map((row) => row[0] as number)),
       streams: [...streams].map(([stream, position]) => ({ stream, ...position })),
@@ -85,13 +91,13 @@ function hostsOf(set: WorkingSet, batches: readonly StoredBatch[]): Map<string, 
   return hosts;
 }
 
-/** Locks the hosts, and inserts new processes, whose numbers the other rows need. */
+/** Locks the hosts, and inserts new processes, whose numbers the other rows need. Returns the state of the database. */
 async function lockAndCompare(
   session: Session,
   { set, origin, rows }: WrittenBatches,
   hosts: ReadonlyMap<string, KnownHost>,
   newCallers: Parameters<typeof insertCallers>[2],
-): Promise<void> {
+): Promise<SetOrigin> {
   if (session.generation !== origin.generation) throw new RetryError('The set is of another server.');
   const [, now, locked, areRowsStored] = await Promise.all([
     session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`),
@@ -108,4 +114,5 @@ async function lockAndCompare(
   const versions = new Map(locked.map(({ id, host_id: hostId, version }) => [hostId, `${id} ${version}`]));
   const outdated = [...hosts].filter(([id, { row, version }]) => versions.get(id) !== `${row} ${version}`);
   if (outdated.length > 0) throw new OutdatedHostsError(outdated.map(([id]) => id));
+  return now;
 }

@@ -17,6 +17,8 @@ export interface ChangesOptions {
   slot: number;
   /** The collector's clock, in microseconds since 1970. */
   nowUs: number;
+  /** Notes the arrival of calls. */
+  notesArrivals: boolean;
   /** Hosts of which something was stored. */
   hosts: readonly KnownHost[];
   /** Numbers in the set of processes that were inserted in this transaction, with their times. */
@@ -32,11 +34,11 @@ export interface ChangesOptions {
 export async function storeChanges(
   session: Session,
   set: WorkingSet,
-  { slot, nowUs, hosts, newCallers, streams }: ChangesOptions,
+  { slot, nowUs, notesArrivals, hosts, newCallers, streams }: ChangesOptions,
 ): Promise<void> {
   const sent: Promise<void>[] = [];
   sent.push(storeFacts(session, set));
-  sent.push(storeCalls(session, set, slot));
+  sent.push(storeCalls(session, set, slot, notesArrivals ? nowUs : null));
   sent.push(storeRecordIds(session, set, Math.floor(nowUs / DAY_US)));
   sent.push(touchCallers(session, set, newCallers));
   for (const table of [...HOST_TABLES, COVERAGE_DAYS]) sent.push(storeHostRows(session, set, table));

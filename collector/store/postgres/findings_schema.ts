@@ -12,6 +12,7 @@
  *
  * Texts that are compared or sorted have the collation "C", which orders by bytes as SQLite does.
  */
+import { ARRIVALS_TABLE } from './arrivals.ts';
 import type { DatabaseSchema } from './schema_steps.ts';
 
 /**
@@ -295,5 +296,14 @@ const TABLES = `
 
 export const FINDINGS_SCHEMA: DatabaseSchema = {
   name: 'findings',
-  steps: [{ release: '0.1.0', summary: 'makes the tables', apply: TABLES }],
+  steps: [
+    { release: '0.1.0', summary: 'makes the tables', apply: TABLES },
+    // A release before it would store calls that are missing in the streams of calls.
+    {
+      release: '0.1.0',
+      summary: 'adds the order in which calls arrive',
+      apply: ARRIVALS_TABLE,
+      breaks: true,
+    },
+  ],
 };

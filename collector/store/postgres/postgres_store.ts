@@ -4,6 +4,7 @@
  */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
+import type { ArrivedCalls, WaitingArrivals } from '../arrivals.ts';
 import type { OnSchemaChange } from '../schema_change.ts';
 import type {
   BatchResult,
@@ -15,6 +16,7 @@ import type {
   Store,
   StoredBatch,
 } from '../store.ts';
+import { ArrivalsReader, forgetArrivals, setNoted } from './arrivals.ts';
 import { COLLECTOR_NAMES } from './connected_collectors.ts';
 import { DatabasePool } from './database_pool.ts';
 import type { DatabaseAddress } from './database_url.ts';
@@ -45,6 +47,7 @@ export class PostgresStore extends PostgresReader implements Store {
   readonly #writes: DatabasePool;
   readonly #writer: PostgresWriter;
   readonly #retainer: Retainer;
+  readonly #arrivals: ArrivalsReader;
 
   private constructor(
     { questions, writes, dictionaries }: Record<'questions' | 'writes' | 'dictionaries', DatabasePool>,
@@ -56,6 +59,7 @@ export class PostgresStore extends PostgresReader implements Store {
     this.#writes = writes;
     this.#writer = new PostgresWriter({ pool: writes, dictionaries, partitions, ...options });
     this.#retainer = new Retainer(writes, partitions);
+    this.#arrivals = new ArrivalsReader(questions);
   }
 
   /** Opens the store, and brings its schema up to date. Throws `OperatorError`. */
@@ -112,6 +116,18 @@ export class PostgresStore extends PostgresReader implements Store {
   }
   putCloudInventory(inventory: CloudInventory): Promise<void> {
     return this.#writer.putCloudInventory(inventory);
+  }
+  noteArrivals(areWanted: boolean): Promise<void> {
+    return setNoted(this.#writes, areWanted);
+  }
+  arrivals(after: number, limit: number): Promise<ArrivedCalls> {
+    return this.#arrivals.arrivals(after, limit);
+  }
+  arrivalsBehind(after: number): Promise<WaitingArrivals> {
+    return this.#arrivals.arrivalsBehind(after);
+  }
+  forgetArrivals(upTo: number): Promise<void> {
+    return forgetArrivals(this.#writes, upTo);
   }
   retain(retention: Retention, nowUs: number): Promise<RetentionResult> {
     return this.#retainer.retain(retention, nowUs);

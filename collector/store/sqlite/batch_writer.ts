@@ -97,6 +97,7 @@ export class BatchWriter {
     this.#callers.flush();
     this.#kinds.flush();
     this.#bounds.flush();
+    this.#rows.flush(this.#nowUs());
     if (this.#callsAdded > 0) this.#statements.addCalls.run(this.#callsAdded);
     this.#callsAdded = 0;
   }

@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
+import { ArrivalNotes } from './arrival_notes.ts';
 
 /** A raw call, in the order of the columns of its table. */
 export type CallRow = [
@@ -59,6 +60,8 @@ export interface CountedRows {
   /** Returns the cells of hosts that had no row for their hour yet. */
   addSums(sums: CountedSums): Cell[];
   addIdentities(onHosts: Iterable<IdentityOnHost>): void;
+  /** Completes the rows of a transaction. `nowUs`: the collector's clock. */
+  flush(nowUs: number): void;
   /** Forgets what was added since the last transaction. */
   forget(): void;
 }
@@ -79,13 +82,15 @@ export const CHANGE_DAY = `INSERT INTO changed_days (day, changes) VALUES (?, 1)
   ON CONFLICT (day) DO UPDATE SET changes = changes + 1`;
 
 export class StoredRows implements CountedRows {
+  readonly #arrivals: ArrivalNotes;
   readonly #addCall: StatementSync;
   readonly #sums: Record<keyof CountedSums, Sums>;
   readonly #growIdentityHost: StatementSync;
   readonly #addIdentityHost: StatementSync;
   readonly #changeDay: StatementSync;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, arrivals: ArrivalNotes = new ArrivalNotes(database)) {
+    this.#arrivals = arrivals;
     this.#addCall = database.prepare(
       `INSERT INTO calls (time_us, id, host, identity, caller, kind, shape, user_agent, path, query, duration_ms,
          source_address, source_port)
@@ -109,7 +114,10 @@ export class StoredRows implements CountedRows {
   }
 
   addCall(call: CallRow): boolean {
-    return this.#addCall.run(...call).changes === 1;
+    if (this.#addCall.run(...call).changes === 0) return false;
+    const [timeUs, id, host] = call;
+    this.#arrivals.add(host, timeUs, id);
+    return true;
   }
 
   addSums({ hourly, daily, fleetHourly, fleetDaily }: CountedSums): Cell[] {
@@ -128,8 +136,14 @@ export class StoredRows implements CountedRows {
     }
   }
 
-  /** Does nothing: what was added is in the transaction of the database. */
-  forget(): void {}
+  flush(nowUs: number): void {
+    this.#arrivals.flush(nowUs);
+  }
+
+  /** Added rows are in the transaction of the database. */
+  forget(): void {
+    this.#arrivals.reset();
+  }
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call } from '../../../protocol/call.ts';
 import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
+import type { ArrivedCalls, WaitingArrivals } from '../arrivals.ts';
 import { type HostChoice, isIdList } from '../host_filter.ts';
 import type {
   CallFilter,
@@ -25,6 +26,7 @@ import type {
   WorkloadHostsOptions,
 } from '../store.ts';
 import type { CallerFacts, WorkloadIdentity } from '../workload_identity.ts';
+import { ArrivalsReader } from './arrivals_reader.ts';
 import { CallsReader } from './calls_reader.ts';
 import { CloudInventoryReader } from './cloud_inventory_rows.ts';
 import { CoverageReader } from './coverage_reader.ts';
@@ -47,6 +49,7 @@ export class FindingsReader implements StoreQueries {
   readonly #hostBriefs: HostBriefsReader;
   readonly #coverage: CoverageReader;
   readonly #calls: CallsReader;
+  readonly #arrivals: ArrivalsReader;
   readonly #members: MembersReader;
   readonly #profiles: ProfilesReader;
   readonly #profilesUnpacker = new ProfilesUnpacker();
@@ -61,6 +64,7 @@ export class FindingsReader implements StoreQueries {
     this.#hostBriefs = new HostBriefsReader(database, this.#rows, this.#totals);
     this.#coverage = new CoverageReader(database);
     this.#calls = new CallsReader(database, this.#rows);
+    this.#arrivals = new ArrivalsReader(database);
     this.#members = new MembersReader(database, this.#totals);
     this.#profiles = new ProfilesReader(database);
     this.#cloudInventory = new CloudInventoryReader(database);
@@ -141,6 +145,15 @@ export class FindingsReader implements StoreQueries {
       const byId = new Map(found.map(({ id, ...host }) => [id, host]));
       return ids.map((id) => byId.get(id)!);
     });
+  }
+
+  /** See `ArrivalStore`. */
+  arrivals(after: number, limit: number): Promise<ArrivedCalls> {
+    return this.#view(() => this.#arrivals.arrivals(after, limit));
+  }
+  /** See `ArrivalStore`. */
+  arrivalsBehind(after: number): Promise<WaitingArrivals> {
+    return this.#view(() => this.#arrivals.arrivalsBehind(after));
   }
 
   reportedSpan(): ReturnType<StoreQueries['reportedSpan']> {

@@ -1,3 +1,4 @@
+import { ARRIVALS_STEP } from './arrivals_step.ts';
 import { toBounded } from './bounds_step.ts';
 import { toCloudBriefs } from './cloud_briefs.ts';
 import { CLOUD_INVENTORY_STEP } from './cloud_inventory_rows.ts';
@@ -140,6 +141,7 @@ const MIGRATIONS: readonly Migration[] = [
   toCloudBriefs,
   // A heartbeat takes several pages. Without the index, its time was read behind all of them: 18 µs a host.
   'CREATE INDEX heartbeats_received ON heartbeats (host_id, received_us)',
+  ARRIVALS_STEP,
 ];
 
 export const FINDINGS: Schema = { name: 'findings', file: 'imdswatch.db', migrations: MIGRATIONS };

@@ -4,14 +4,17 @@ import type { HostFacts } from '../../../protocol/call.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
 import type { BatchResult, CloudCount, CloudInstance, CloudInventory } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
+import { ArrivalNotes } from './arrival_notes.ts';
 import { BatchWriter } from './batch_writer.ts';
 import { CloudBriefs } from './cloud_briefs.ts';
 import { CloudInventoryWriter } from './cloud_inventory_rows.ts';
+import { StoredRows } from './counted_rows.ts';
 import type { PackedBatches } from './packed_batch.ts';
 
 export class FindingsWriter {
   readonly #database: DatabaseSync;
   readonly #batches: BatchWriter;
+  readonly #arrivals: ArrivalNotes;
   readonly #cloudInventory: CloudInventoryWriter;
   readonly #briefs: CloudBriefs;
   readonly #statements: ReturnType<typeof prepareAll>;
@@ -23,7 +26,9 @@ export class FindingsWriter {
     helperPrograms: readonly string[] = [],
   ) {
     this.#database = database;
-    this.#batches = new BatchWriter(database, nowUs, helperPrograms);
+    this.#arrivals = new ArrivalNotes(database);
+    const rows = new StoredRows(database, this.#arrivals);
+    this.#batches = new BatchWriter(database, nowUs, helperPrograms, undefined, rows);
     this.#cloudInventory = new CloudInventoryWriter(database);
     this.#briefs = new CloudBriefs(database);
     this.#statements = prepareAll(database);
@@ -92,6 +97,16 @@ export class FindingsWriter {
         if (changes > 0) this.#briefs.refresh(facts.id);
       }
     });
+  }
+
+  /** See `ArrivalStore`. */
+  noteArrivals(areWanted: boolean): void {
+    this.transaction(() => this.#arrivals.want(areWanted));
+  }
+
+  /** See `ArrivalStore`. */
+  forgetArrivals(upTo: number): void {
+    this.transaction(() => this.#arrivals.forget(upTo));
   }
 
   putCloudCounts(counts: CloudCount[]): void {

@@ -38,6 +38,8 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
     putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
     putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),
     putCloudInventory: (inventory: CloudInventory) => writer.putCloudInventory(inventory),
+    noteArrivals: (areWanted: boolean) => writer.noteArrivals(areWanted),
+    forgetArrivals: (upTo: number) => writer.forgetArrivals(upTo),
     retain: (retention: Retention, nowUs: number) => {
       const result = retaining.then(() => retain(database, writer, retention, nowUs));
       retaining = result.catch(() => null);

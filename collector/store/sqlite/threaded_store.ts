@@ -172,6 +172,18 @@ export class ThreadedStore implements Store {
   putCloudInventory(inventory: CloudInventory): Promise<void> {
     return this.#writer.ask('putCloudInventory', inventory);
   }
+  noteArrivals(areWanted: boolean): Promise<void> {
+    return this.#writer.ask('noteArrivals', areWanted);
+  }
+  forgetArrivals(upTo: number): Promise<void> {
+    return this.#writer.ask('forgetArrivals', upTo);
+  }
+  arrivals(after: number, limit: number): ReturnType<Store['arrivals']> {
+    return this.#reader.ask('arrivals', after, limit);
+  }
+  arrivalsBehind(after: number): ReturnType<Store['arrivalsBehind']> {
+    return this.#reader.ask('arrivalsBehind', after);
+  }
   retain(retention: Retention, nowUs: number): Promise<RetentionResult> {
     return this.#writer.ask('retain', retention, nowUs);
   }

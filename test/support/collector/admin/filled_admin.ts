@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { AdminStore } from '../../../../collector/admin/admin_store.ts';
 import { planReport, stepReport } from '../../enforce/reports.ts';
 import { alertOf } from '../alert/alert_values.ts';
+import { findingOf } from '../streams/findings.ts';
 
 export const hashOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 export const NOW = Date.parse('2026-03-02T00:00:00Z');
@@ -40,6 +41,13 @@ export async function fillAdmin(store: AdminStore): Promise<void> {
   const rules = ['host_silent' as const];
   const whatever = { enabled: true, digest: true, sendResolved: false };
   await store.alerts.addDestination({ id: 'd', name: 'd', ...whatever, rules, config, createdUs: 1 });
+  await store.cursors.add('d');
+  await store.cursors.begin('d', 7, NOW, null);
+  const progress = { from: 7, to: 12, sent: 2, deleted: 1, unfit: 1, givenUp: 1, reason: 'it was refused' };
+  await store.cursors.advance('d', progress, NOW, null);
+  await store.cursors.noteWaiting('d', { behind: 3, oldestUs: 5, warning: 'w' }, NOW);
+  const reported = { key: 'offender/w', change: 'new' as const, state: 's', minor: 'm', timeUs: NOW };
+  await store.findings.store([{ ...reported, finding: findingOf() }], null);
   const alerts = ['a', 'b'].map((subject) => ({ alert: alertOf({ subject }), audience: 'all' as const }));
   await store.alerts.record(
     alerts,
