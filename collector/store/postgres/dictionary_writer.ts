@@ -127,7 +127,12 @@ async function add(
     [isHashed ? hashes : uniques],
   );
   const localOf = new Map(uniques.map((text, index) => [text, added[index]![0] as number]));
-  for (const row of stored) ids.set(localOf.get(String(row[unique]))!, Number(row['id']));
+  for (const row of stored) {
+    const local = localOf.get(String(row[unique]))!;
+    ids.set(local, Number(row['id']));
+    // A later use is compared with the time that is stored, which is not always the one of this set.
+    if (row['last_us'] !== undefined) set.noteTime(name, local, Number(row['last_us']));
+  }
   return {
     rows: stored.map((row) => ['id', ...others.map(([column]) => column)].map((column) => row[column]!)),
     isKnown: inserted < added.length,

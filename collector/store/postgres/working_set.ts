@@ -260,8 +260,6 @@ export class WorkingSet {
   isLater(table: Numbered, local: number, us: number, byUs: number): boolean {
     const times = this.#times.get(table)!;
     const stored = times.get(local);
-    // A row of this set was stored with the time that it had then.
-    if (stored === undefined) times.set(local, us);
     return stored !== undefined && us - stored >= byUs;
   }
 
