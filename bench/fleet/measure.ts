@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Forked } from '../collector/forked.ts';
 import { processUsage } from '../collector/process_usage.ts';
-import { regressionLine } from '../collector/regression.ts';
 import type { AgentsOrder, AgentsReport } from './agents_process.ts';
+import { growthOf, secondsSince, sum } from './growth.ts';
 import { carriedBytes, trafficTo } from './network.ts';
-import type { EndingResult, FleetResult, Growth, SteadyResult } from './results.ts';
-import { COLLECTORS, type Processors, Stage, type StageOptions, type StageUsage } from './stage.ts';
+import type { EndingResult, FleetResult, SteadyResult } from './results.ts';
+import { COLLECTORS, Stage, type StageOptions, type StageUsage } from './stage.ts';
 
 export interface FleetCase extends StageOptions {
   agents: number;
@@ -214,31 +214,8 @@ class Fleet {
   }
 }
 
-/** Returns what processes have used since. Those that have ended do not count. */
-function secondsSince(before: Processors, after: Processors): EndingResult['cpu_seconds'] {
-  const grown = <T>(now: ReadonlyMap<T, number>, then: ReadonlyMap<T, number>) =>
-    sum([...now].map(([process, seconds]) => seconds - (then.get(process) ?? 0)));
-  return {
-    collectors: grown(after.collectors, before.collectors),
-    haproxy: grown(after.haproxy, before.haproxy),
-  };
-}
-
-function growthOf<T extends { second: number }>(
-  samples: readonly T[],
-  bytesOf: (sample: T) => number,
-): Growth {
-  const points = samples.map((sample) => ({ at: sample.second / 3600, value: bytesOf(sample) }));
-  const { slope, slopeError } = regressionLine(points);
-  return { bytes_per_hour: slope, error_bytes_per_hour: slopeError };
-}
-
 function endsOf({ ends }: AgentsReport): string {
   return Object.entries(ends)
     .map(([reason, times]) => `${times} times ${reason}`)
     .join(', ');
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((all, value) => all + value, 0);
 }

@@ -21,13 +21,18 @@ export async function trafficTo(port: number): Promise<Traffic> {
     ['--tcp', '--info', '--numeric', '--no-header', 'state', 'established', `( dport = :${port} )`],
     { maxBuffer: MAX_OUTPUT_BYTES },
   );
+  return trafficIn(stdout);
+}
+
+/** Adds up the connections in what `ss --info` has written. It leaves out counts that are zero. */
+export function trafficIn(listing: string): Traffic {
   const sum = (name: string) =>
-    [...stdout.matchAll(new RegExp(`\\b${name}:(\\d+)`, 'g'))].reduce(
+    [...listing.matchAll(new RegExp(`\\b${name}:(\\d+)`, 'g'))].reduce(
       (all, [, value]) => all + Number(value),
       0,
     );
   return {
-    connections: stdout.match(/\bsegs_out:/g)?.length ?? 0,
+    connections: listing.match(/\bsegs_out:/g)?.length ?? 0,
     sentBytes: sum('bytes_sent'),
     receivedBytes: sum('bytes_received'),
     segments: sum('segs_out') + sum('segs_in'),

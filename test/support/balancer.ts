@@ -126,15 +126,7 @@ export class Balancer {
   }
 
   async #servers(metric: string, label = ''): Promise<number[]> {
-    const lines = (await this.#metrics()).split('\n');
-    return NUMBERS.map((number) => {
-      const found = lines.find(
-        (line) =>
-          line.startsWith(`${metric}{proxy="collectors_ready",server="collector-${number}"`) &&
-          line.includes(label),
-      );
-      return Number(found?.split(' ').at(-1) ?? Number.NaN);
-    });
+    return serverValues(await this.#metrics(), metric, label);
   }
 
   async #metrics(): Promise<string> {
@@ -149,4 +141,20 @@ export class Balancer {
     child.kill('SIGKILL');
     await exited;
   }
+}
+
+/**
+ * Returns a metric of each collector's server from what HAProxy tells Prometheus; NaN where it is missing. `label`: one
+ * that the line must have.
+ */
+export function serverValues(metrics: string, metric: string, label = ''): number[] {
+  const lines = metrics.split('\n');
+  return NUMBERS.map((number) => {
+    const found = lines.find(
+      (line) =>
+        line.startsWith(`${metric}{proxy="collectors_ready",server="collector-${number}"`) &&
+        line.includes(label),
+    );
+    return Number(found?.split(' ').at(-1) ?? Number.NaN);
+  });
 }
