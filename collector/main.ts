@@ -1,6 +1,7 @@
 /** The collector: composition only. */
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
+import { VERSION } from '../common/version.ts';
 import type { StageCounters } from '../protocol/records.ts';
 import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
@@ -27,6 +28,7 @@ import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
+import { JUDGEMENT_LEASE_MS, KeptJudgement } from './kept_judgement.ts';
 import { LiveFeed } from './live/live_feed.ts';
 import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
@@ -139,7 +141,22 @@ async function compose(
     rules,
     ownerRules: ownerRules(settings),
   };
-  const insight = new CoalescedInsight(new Insight(store, { ...judging, triage: () => admin.triage.all() }));
+  const answers = new Insight(store, { ...judging, triage: () => admin.triage.all() });
+  const judgementLease = new Lease(admin, 'judgement', { durationMs: JUDGEMENT_LEASE_MS });
+  const keptDays = settings.readiness_window_days;
+  const kept = new KeptJudgement({
+    admin,
+    lease: judgementLease,
+    insight: answers,
+    store,
+    madeWith: [
+      ...[VERSION, keptDays, judging.readinessMaxMissingSeconds, judging.silentAfterSeconds],
+      ...[settings.helper_programs, settings.release_patterns, settings.owner_rules],
+    ],
+    defaultWindowDays: keptDays,
+    log,
+  });
+  const insight = new CoalescedInsight(answers, undefined, { kept, keptDays });
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
   const alerts = new Alerts({ admin, lease, insight: insight.fresh, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);
@@ -175,6 +192,7 @@ async function compose(
     writer: writer.counters(),
     access: access.counters(),
     insight: insight.counters(),
+    judgement: kept.counters(),
     live: live.counters(),
     alerts: alerts.counters(),
     plan_alerts: planAlerts.counters(),
@@ -198,7 +216,7 @@ async function compose(
       write: (batches) => store.write(batches),
     },
     storage: data.storage,
-    leases: () => [lease.state, retentionLease.state],
+    leases: () => [lease.state, retentionLease.state, judgementLease.state],
     rules,
     live,
     metrics: new ApiMetrics(),
@@ -233,6 +251,8 @@ async function compose(
     await writer.settled();
   });
 
+  await kept.start();
+  endings.push(() => kept.stop());
   const { host, port: wanted } = listenAddress(settings);
   const port = await server.listen(host, wanted);
   if (tls !== null && server.tlsServer !== null) tls.follow(server.tlsServer);

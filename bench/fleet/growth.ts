@@ -1,4 +1,4 @@
-/** What grew between two readings. Pure. */
+/** Works out growth between two readings. Pure. */
 import { regressionLine } from '../collector/regression.ts';
 import type { EndingResult, Growth } from './results.ts';
 import type { Processors } from './stage.ts';

@@ -9,7 +9,7 @@ export type SqlRow = Record<string, SqlValue>;
  * The part of the data that a transaction reads and then changes. Transactions about the same part are run one after the other, also those of other
  * processes, so that what they have read is still true when they write.
  */
-export type Area = 'access' | 'alerts' | 'plans' | 'settings' | 'streams' | 'triage';
+export type Area = 'access' | 'alerts' | 'kept_answers' | 'plans' | 'settings' | 'streams' | 'triage';
 
 /** A name of what another process may have changed: tokens that were revoked, or the credentials of agents. */
 export type Versioned = 'revocations' | 'credentials';

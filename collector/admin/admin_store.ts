@@ -4,6 +4,7 @@ import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
 import { FindingRows } from './finding_rows.ts';
+import { KeptAnswerRows } from './kept_answers.ts';
 import { Leases } from './leases.ts';
 import { PlanRows } from './plans.ts';
 import { Sessions } from './sessions.ts';
@@ -27,6 +28,7 @@ export interface AdminStore {
   readonly leases: Methods<Leases>;
   readonly cursors: Methods<StreamCursors>;
   readonly findings: Methods<FindingRows>;
+  readonly keptAnswers: Methods<KeptAnswerRows>;
   /** True where other collectors may use the same data. */
   readonly isShared: boolean;
   /**
@@ -51,6 +53,7 @@ export class SqlAdminStore implements AdminStore {
   readonly leases: Leases;
   readonly cursors: StreamCursors;
   readonly findings: FindingRows;
+  readonly keptAnswers: KeptAnswerRows;
   readonly isShared: boolean;
   readonly #sql: AdminSql;
 
@@ -67,6 +70,7 @@ export class SqlAdminStore implements AdminStore {
     this.leases = new Leases(sql);
     this.cursors = new StreamCursors(sql);
     this.findings = new FindingRows(sql);
+    this.keptAnswers = new KeptAnswerRows(sql);
     this.isShared = sql.clockMs !== null;
   }
 

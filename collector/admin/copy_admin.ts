@@ -1,7 +1,7 @@
 /**
  * Copies the admin data of one database to another one, of any kind, and proves that both have the same.
  *
- * Leases stay behind, because they belong to the collectors of a database. A text of PostgreSQL has no U+0000; it is
+ * Leases stay behind, because they belong to the collectors of a database, and kept answers, because they are made again. A text of PostgreSQL has no U+0000; it is
  * compared and copied as U+FFFD.
  */
 import { createHash } from 'node:crypto';

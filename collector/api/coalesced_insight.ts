@@ -6,7 +6,9 @@ import type { Counters } from '../../protocol/records.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { HostBoard, HostSelection, PageChoice } from '../insight/host_board.ts';
 import type { Insight } from '../insight/insight.ts';
+import { type KeptAnswers, NOTHING_KEPT } from '../insight/kept/kept_answers.ts';
 import type { HostFilter, Question } from '../insight/question.ts';
+import { narrows } from '../store/host_filter.ts';
 import { Coalesced } from './coalesced.ts';
 import type { FreshAnswers, RememberedAnswers } from './parts.ts';
 
@@ -31,12 +33,21 @@ export class CoalescedInsight implements RememberedAnswers {
   /** Answers that are always worked out anew, for alerts and exports. */
   readonly fresh: FreshAnswers;
   readonly #answers: Coalesced;
+  readonly #kept: KeptAnswers;
+  readonly #keptDays: number;
+  readonly #asOfUs = new WeakMap<object, number>();
   /** Boards have all hosts: no more than that of now and one of the past are kept. */
   readonly #boards: Coalesced;
 
-  /** `nowMs`: milliseconds of a clock that never goes back. */
-  constructor(insight: FreshAnswers, nowMs?: () => number) {
+  /** `nowMs`: milliseconds of a clock that never goes back. `kept`: offenders are those of `keptDays` days. */
+  constructor(
+    insight: FreshAnswers,
+    nowMs?: () => number,
+    { kept = NOTHING_KEPT, keptDays = 0 }: { kept?: KeptAnswers; keptDays?: number } = {},
+  ) {
     this.fresh = insight;
+    this.#kept = kept;
+    this.#keptDays = keptDays;
     const lifetime = (costMs: number) => {
       const keepMs = Math.min(costMs * KEPT_PER_COST, MAX_KEPT_MS);
       return { keepMs, renewAfterMs: keepMs / 2 };
@@ -53,13 +64,28 @@ export class CoalescedInsight implements RememberedAnswers {
     });
   }
 
-  overview(question: Question, filter: HostFilter): ReturnType<Insight['overview']> {
-    return this.#share('overview', [question, filter], async () =>
-      this.fresh.overview(question, filter, await this.#board(question)),
-    );
+  asOfUs(answer: object): number {
+    return this.#asOfUs.get(answer) ?? Date.now() * 1000;
   }
-  offenders(...question: Parameters<Insight['offenders']>): ReturnType<Insight['offenders']> {
-    return this.#share('offenders', question, () => this.fresh.offenders(...question));
+
+  overview(question: Question, filter: HostFilter): ReturnType<Insight['overview']> {
+    return this.#share('overview', [question, filter], async () => {
+      const [board, groups] = await Promise.all([
+        this.#board(question),
+        isAboutAll(question, filter) ? this.#kept.groups('asg') : null,
+      ]);
+      const verdicts = groups?.value.map(({ verdict }) => verdict);
+      return this.fresh.overview(question, filter, board, verdicts);
+    });
+  }
+  offenders(question: Question, filter: HostFilter = {}): ReturnType<Insight['offenders']> {
+    const { sinceUs, untilUs } = question.window;
+    const isKept = isAboutAll(question, filter) && untilUs - sinceUs === this.#keptDays * DAY_US;
+    return this.#share('offenders', [question, filter], async () => {
+      const kept = isKept ? await this.#kept.offenders() : null;
+      if (kept === null) return this.fresh.offenders(question, filter);
+      return this.#madeOf(kept.asOfUs, await this.fresh.offendersOf(kept.value));
+    });
   }
   offender(...question: Parameters<Insight['offender']>): ReturnType<Insight['offender']> {
     return this.#share('offender', question, () => this.fresh.offender(...question));
@@ -82,11 +108,18 @@ export class CoalescedInsight implements RememberedAnswers {
   group(...question: Parameters<Insight['group']>): ReturnType<Insight['group']> {
     return this.#share('group', question, () => this.fresh.group(...question));
   }
-  groups(...question: Parameters<Insight['groups']>): ReturnType<Insight['groups']> {
+  async groups(...question: Parameters<Insight['groups']>): ReturnType<Insight['groups']> {
+    const [by, { window }, filter = {}] = question;
+    const kept = isAboutAll({ window }, filter) ? await this.#kept.groups(by) : null;
+    if (kept !== null) return this.#madeOf(kept.asOfUs, kept.value);
     return this.#share('groups', question, () => this.fresh.groups(...question));
   }
-  fixFirst(...question: Parameters<Insight['fixFirst']>): ReturnType<Insight['fixFirst']> {
-    return this.#share('fixFirst', question, () => this.fresh.fixFirst(...question));
+  fixFirst(question: Question, filter: HostFilter = {}, limit?: number): ReturnType<Insight['fixFirst']> {
+    return this.#share('fixFirst', [question, filter, limit], async () => {
+      const held = isAboutAll(question, filter) ? await this.#kept.held() : null;
+      if (held === null) return this.fresh.fixFirst(question, filter, limit);
+      return this.fresh.fixFirstOf(held.value, held.asOfUs, limit);
+    });
   }
   burnDown(...question: Parameters<Insight['burnDown']>): ReturnType<Insight['burnDown']> {
     return this.#share('burnDown', question, () => this.fresh.burnDown(...question));
@@ -95,10 +128,14 @@ export class CoalescedInsight implements RememberedAnswers {
     return this.#share('reconciliation', question, () => this.fresh.reconciliation(...question));
   }
 
-  /** Forgets all answers, so that whoever changed something sees the change at once. */
+  /**
+   * Forgets all answers, so that whoever changed something sees the change at once. What is kept of large fleets is renewed
+   * soon instead, and its time is told.
+   */
   forget(): void {
     this.#answers.forget();
     this.#boards.forget();
+    this.#kept.renewSoon();
   }
 
   counters(): Counters {
@@ -109,15 +146,33 @@ export class CoalescedInsight implements RememberedAnswers {
   }
 
   /** Verdicts are about the readiness window, so that only the end of the question's window counts. */
-  #board(question: Question): Promise<HostBoard> {
+  async #board(question: Question): Promise<HostBoard> {
     const { untilUs } = question.window;
-    const key = endsNow(question.window) ? 'now' : String(untilUs);
+    const isNow = endsNow(question.window);
+    const kept = isNow ? await this.#kept.board() : null;
+    if (kept !== null) return kept;
+    const key = isNow ? 'now' : String(untilUs);
     return this.#boards.answer(key, () => this.fresh.board(question));
   }
 
   #share<T>(method: string, question: unknown[], ask: () => Promise<T>): Promise<T> {
-    return this.#answers.answer(JSON.stringify([method, question.map(asKey)]), ask);
+    return this.#answers.answer(JSON.stringify([method, question.map(asKey)]), async () => {
+      const beganUs = Date.now() * 1000;
+      return this.#madeOf(beganUs, await ask());
+    });
   }
+
+  /** Remembers when an answer was worked out, unless that is known. */
+  #madeOf<T>(asOfUs: number, answer: T): T {
+    if (typeof answer === 'object' && answer !== null && !this.#asOfUs.has(answer))
+      this.#asOfUs.set(answer, asOfUs);
+    return answer;
+  }
+}
+
+/** Tells whether a question is about all hosts as they are now. */
+function isAboutAll({ window }: Question, filter: HostFilter): boolean {
+  return endsNow(window) && !narrows(filter);
 }
 
 /** The end of a window that ends now is rounded up to a whole second. */

@@ -21,6 +21,9 @@ export const formatQuery = {
 };
 
 /** Returns the response contents of a list for the OpenAPI document. `more`: fields of a page beside its items. */
+/** When what is listed was worked out. */
+export const asOf = z.iso.datetime();
+
 export function listContent<S extends z.ZodType, M extends z.ZodRawShape>(item: S, more?: M) {
   return {
     'application/json': { schema: z.object({ items: z.array(item), next: z.string().nullable(), ...more }) },

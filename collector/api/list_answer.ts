@@ -19,6 +19,8 @@ export interface ListAnswerOptions<T> {
   items: readonly T[];
   list: ListRequest;
   limit: number | undefined;
+  /** When what is listed was worked out, where that can be some time ago. */
+  asOfUs?: number;
   log: Logger;
   metrics: ExportOptions['metrics'];
 }
@@ -53,11 +55,14 @@ export async function pageAnswer<T extends { id: string }>(
 
 export function listAnswer<T extends { id: string }>(
   c: Context<ApiEnv>,
-  { format, name, schema, items, list, limit = DEFAULT_LIMIT, log, metrics }: ListAnswerOptions<T>,
+  { format, name, schema, items, list, limit = DEFAULT_LIMIT, asOfUs, log, metrics }: ListAnswerOptions<T>,
 ) {
   if (format !== 'json') {
     return exportAnswer(c, { format, name, schema, items: singleGroup(items), log, metrics });
   }
   const { items: rows, next } = pageOf(items, limit, list);
-  return c.json({ items: rows.map(cutRow), next }, 200, { Vary: 'Accept' });
+  const answer = { items: rows.map(cutRow), next };
+  return c.json(asOfUs === undefined ? answer : { ...answer, as_of: toTimestamp(asOfUs) }, 200, {
+    Vary: 'Accept',
+  });
 }

@@ -11,6 +11,12 @@ export interface ListRequest {
   window: Window;
 }
 
+/** Returns the window of a list. The pages of one that ends now go on from the answers of now, as everybody asks. */
+export function windowOfPage(query: WindowQuery, list: ListRequest, defaultWindowDays: number): Window {
+  const isNow = query.from === undefined && query.to === undefined;
+  return isNow ? windowOf(query, defaultWindowDays, Date.now()) : list.window;
+}
+
 /** Reads what all lists have in common. Throws `Problem` (400) if the cursor or the window is not valid. */
 export function listRequestOf(
   path: string,

@@ -41,6 +41,8 @@ export type FreshAnswers = InsightAnswers &
     | 'describeHosts'
     | 'triageRecords'
     | 'endedTriage'
+    | 'offendersOf'
+    | 'fixFirstOf'
   >;
 /**
  * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of
@@ -49,6 +51,8 @@ export type FreshAnswers = InsightAnswers &
 export interface RememberedAnswers extends InsightAnswers {
   /** Answers without a cache, for exports. */
   readonly fresh: FreshAnswers;
+  /** Returns when an answer of this object was worked out: everything that was stored before counts. */
+  asOfUs(answer: object): number;
   /** Forgets the kept answers after a change by a person. */
   forget(): void;
 }

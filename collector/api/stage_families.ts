@@ -229,6 +229,36 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
     'Answers that could not be renewed in the background.',
     'insight.renewal_failures',
   ),
+  family(
+    'judgement_rounds_total',
+    'Judgements of all hosts in advance by this collector, by result.',
+    'result',
+    {
+      'judgement.rounds': 'kept',
+      'judgement.rounds_not_needed': 'few_hosts',
+      'judgement.round_failures': 'failed',
+    },
+  ),
+  family(
+    'judgement_answers_total',
+    'Questions about all hosts, by result: answered from what was judged in advance, or judged anew because that was too old, or was made by a collector with other settings or of another release.',
+    'result',
+    {
+      'judgement.answers_given': 'kept',
+      'judgement.too_old': 'too_old',
+      'judgement.made_otherwise': 'made_otherwise',
+    },
+  ),
+  family('judgement_reads_total', 'Kept answers that were read from the database, by result.', 'result', {
+    'judgement.loads': 'read',
+    'judgement.load_failures': 'failed',
+  }),
+  single(
+    'judgement_age_seconds',
+    'Age of the kept judgement of all hosts; 0 where none is kept.',
+    'judgement.board_age_seconds',
+    true,
+  ),
   single('live_watchers', 'Readers of the live feed of this collector.', 'live.watchers', true),
   family(
     'live_watchers_lost_total',

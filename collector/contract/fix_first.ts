@@ -25,6 +25,8 @@ export const fix = z.object({
 export const fixFirst = z.object({
   /** The readiness window: the same as that of the hosts' verdicts. */
   window,
+  /** When the hosts were judged. Everything that was stored before counts. Triage is always that of now. */
+  as_of: time,
   /** Held hosts: `blocked` and `fallback`. Their IMDSv1 calls keep tokens from being required. */
   held_hosts: z.int(),
   /** Held hosts on which every caller is marked as fixed: they wait for the window to pass. */

@@ -1,6 +1,7 @@
 /** Describes what to fix first, from judged hosts. Pure: `Progress` asks the store. */
 import { groupId } from '../../common/group_id.ts';
 import type { Fix, FixFirst } from '../contract/fix_first.ts';
+import type { Window } from '../contract/window.ts';
 import { tagValue } from '../store/host_filter.ts';
 import type { CountedCalls, HostProfile, Identity } from '../store/store.ts';
 import { isV1, tally } from './counts.ts';
@@ -15,13 +16,28 @@ import type { TriageNow } from './triage_reader.ts';
 /** Attributes that a launcher gives to all its instances. */
 const LAUNCHED_BY = ['asg', 'template', 'eks-nodegroup', 'image'] as const;
 
+export interface HeldWorkload {
+  /** Its calls on the held hosts, added up. */
+  kinds: readonly CountedCalls[];
+  /** Values of the tags that name owners, on the hosts where it calls IMDSv1; null for hosts without. */
+  tags: ReadonlyMap<string, readonly (string | null)[]>;
+}
+
+/** The held hosts at one moment. What to fix first is worked out of them and of the triage of now. */
+export interface Held {
+  /** The readiness window. */
+  window: Window;
+  hosts: readonly HeldHost[];
+  workloads: ReadonlyMap<string, HeldWorkload>;
+  /** Groups of `groupsOf` with an instance of which no agent has reported. */
+  agentlessGroups: ReadonlySet<string>;
+}
+
 export interface FixFirstEvidence {
-  held: HeldHosts;
+  held: Held;
   /** Every caller of the held hosts. */
   identities: ReadonlyMap<string, Identity>;
   triage: TriageNow;
-  /** Groups of `groupsOf` with an instance of which no agent has reported. */
-  agentlessGroups: ReadonlySet<string>;
   limit: number;
 }
 
@@ -63,9 +79,15 @@ export class HeldHosts {
     this.hosts.push({ callers, watched: isCovered(judged.watched, this.#toleranceUs), groups });
   }
 
-  /** Returns every workload that calls IMDSv1 on these hosts. */
-  callers(): string[] {
-    return [...new Set(this.hosts.flatMap(({ callers }) => callers))];
+  /** Returns the calls of each workload, and the values of these tags. */
+  workloadsWith(tagKeys: readonly string[]): Map<string, HeldWorkload> {
+    return new Map(
+      [...this.workloads].map(([id, { kinds, profiles }]) => {
+        const valuesOf = (key: string) => new Set([...profiles].map(({ tags }) => tagValue(tags, key)));
+        const tags = new Map(tagKeys.map((key) => [key, [...valuesOf(key)]]));
+        return [id, { kinds: [...kinds.values()], tags }];
+      }),
+    );
   }
 }
 
@@ -87,9 +109,9 @@ function addKind(kinds: Map<string, CountedCalls>, calls: CountedCalls): void {
   );
 }
 
-export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'> {
-  const { held, identities, triage, agentlessGroups, limit } = evidence;
-  const { hosts } = held;
+export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window' | 'as_of'> {
+  const { held, identities, triage, limit } = evidence;
+  const { hosts, agentlessGroups } = held;
   const fixed = new Set<string>();
   const excepted = new Set<string>();
   const unidentified = new Set<string>();
@@ -112,12 +134,12 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'>
     agentless_groups: cover.barredGroups,
     fixes: cover.steps.map((step): Fix => {
       const identity = identities.get(step.workload)!;
-      const { kinds, profiles } = held.workloads.get(step.workload)!;
-      const valuesOf = (key: string) => [...profiles].map(({ tags }) => tagValue(tags, key));
+      const { kinds, tags } = held.workloads.get(step.workload)!;
+      const valuesOf = (key: string) => tags.get(key) ?? [];
       return {
         id: step.workload,
         title: titleOf(identity),
-        severity: severityOf(tally([...kinds.values()])),
+        severity: severityOf(tally([...kinds])),
         triage: triage.of(identity, valuesOf),
         hosts: step.hosts,
         frees: step.frees,

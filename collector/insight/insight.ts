@@ -11,7 +11,7 @@ import type { HostFacts } from '../../protocol/call.ts';
 import type { Reconciliation } from '../contract/cloud.ts';
 import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
 import type { Group, GroupDetail } from '../contract/group.ts';
-import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
+import type { Host, HostDetail, Overview, Readiness, ReadinessGroup, Verdict } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
 import { narrows } from '../store/host_filter.ts';
@@ -20,6 +20,7 @@ import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
+import type { Held, HeldHosts } from './fix_first.ts';
 import { type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
 import { groupValue } from './group_value.ts';
@@ -35,7 +36,7 @@ import {
 } from './host_board.ts';
 import { DEFAULT_MAX_MISSING_SECONDS, HostJudge, type HostJudgeOptions } from './host_judge.ts';
 import { describeHost, describeSummary, type HostSummary, verdictCounts, worstHostFirst } from './hosts.ts';
-import { describeOffender, MAX_LISTED } from './offenders.ts';
+import { describeOffender, MAX_LISTED, type UntriagedOffender } from './offenders.ts';
 import { Progress } from './progress.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
 import { ReadinessGroups } from './readiness_groups.ts';
@@ -82,8 +83,8 @@ export class Insight {
     this.#groups = new GroupQuestions(this.#store, this.#judge);
   }
 
-  /** Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. */
-  async board({ window }: Question, filter: HostFilter = {}): Promise<HostBoard> {
+  /** Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. `held` gets the held ones. */
+  async board({ window }: Question, filter: HostFilter = {}, held?: HeldHosts): Promise<HostBoard> {
     const asOfUs = this.#nowUs();
     const hosts: HostSummary[] = [];
     const profiles = new Map<number, HostProfile>();
@@ -91,13 +92,26 @@ export class Insight {
       for (const brief of briefs) {
         hosts.push(brief.summary);
         profiles.set(brief.summary.profile, profileOf(brief));
+        held?.add(brief, profileOf(brief));
       }
     }
     return { asOfUs, hosts, profiles };
   }
 
-  /** `board`: of the same window; without it, hosts are judged now. */
-  async overview({ window }: Question, filter: HostFilter = {}, board?: HostBoard): Promise<Overview> {
+  /** Judges all hosts once, for the board and for what to fix first. */
+  async boardWithHeld(question: Question): Promise<{ board: HostBoard; held: Held }> {
+    const held = this.#progress.heldHosts();
+    const board = await this.board(question, {}, held);
+    return { board, held: await this.#progress.completeHeld(held, question.window) };
+  }
+
+  /** `board`, `groupVerdicts`: of the same window; without them, hosts and Auto Scaling groups are judged now. */
+  async overview(
+    { window }: Question,
+    filter: HostFilter = {},
+    board?: HostBoard,
+    groupVerdicts?: readonly Verdict[],
+  ): Promise<Overview> {
     const scope = scopeOf(window, filter);
     const buckets = bucketsOf(window);
     const places = placesOf(filter);
@@ -105,7 +119,7 @@ export class Insight {
       board ?? this.board({ window }, filter),
       this.#store.callTotals(scope),
       this.#store.series(scope, buckets.bucket, false),
-      places === null ? null : this.#groups.verdicts('asg', window, places),
+      places === null ? null : (groupVerdicts ?? this.#groups.verdicts('asg', window, places)),
     ]);
     const hosts = chosenHosts(judged, filter);
     const calls = tallyAll(totals);
@@ -141,15 +155,28 @@ export class Insight {
    * Returns every workload that called, worst first. Workloads that only use IMDSv2 come last (`severity` is
    * `none`).
    */
-  async offenders({ window }: Question, filter: HostFilter = {}): Promise<Offender[]> {
+  async offenders(question: Question, filter: HostFilter = {}): Promise<Offender[]> {
+    return this.offendersOf(await this.untriaged(question, filter));
+  }
+
+  /** Returns offenders of before with the triage of now. */
+  async offendersOf(offenders: readonly UntriagedOffender[]): Promise<Offender[]> {
+    const triage = await this.#triage.now();
+    return offenders.map(({ offender, identity, tags }) => ({
+      ...offender,
+      triage: triage.of(identity, (key) => tags[key] ?? []),
+    }));
+  }
+
+  /** Returns the offenders in their order, with what their triage depends on. */
+  async untriaged({ window }: Question, filter: HostFilter = {}): Promise<UntriagedOffender[]> {
     const scope = scopeOf(window, filter);
     const buckets = bucketsOf(window);
     const totals = await this.#store.identityTotals(scope);
     const withV1 = totals.filter(({ kinds }) => kinds.some(isV1)).map(({ identity }) => identity.id);
-    const [workloadHosts, points, triage] = await Promise.all([
+    const [workloadHosts, points] = await Promise.all([
       this.#store.workloadHosts(scope, { latest: MAX_LISTED, tagKeys: this.#triage.tagKeys() }),
       this.#store.series({ ...scope, identities: withV1 }, buckets.bucket, true),
-      this.#triage.now(),
     ]);
     const hostsOf = new Map(workloadHosts.map((each) => [each.identity, each]));
     const listed = [...new Set(workloadHosts.flatMap(({ latest }) => latest.map(({ hostId }) => hostId)))];
@@ -162,17 +189,18 @@ export class Insight {
       .map((row) => {
         const { id } = row.identity;
         const trend = trends.get(id) ?? new Array<number>(buckets.count).fill(0);
-        return describeOffender({
+        const hosts = hostsOf.get(id) ?? null;
+        const { offender } = describeOffender({
           totals: row,
-          hosts: hostsOf.get(id) ?? null,
+          hosts,
           factsOf,
           hopsOf: (host) => hops(id, host),
           trend,
           paths: [],
-          triageOf: triage.of,
-        }).offender;
+        });
+        return { offender, identity: row.identity, tags: hosts?.tags ?? {} };
       })
-      .sort(worstFirst);
+      .sort((a, b) => worstFirst(a.offender, b.offender));
   }
 
   /** Returns null where no workload has this id. Its counts are zero where it did not call in the window. */
@@ -211,11 +239,11 @@ export class Insight {
       hopsOf: (host) => hops(id, host),
       trend: timeline.points.map(({ v1 }) => v1),
       paths: paths.flatMap(({ path }) => path ?? []),
-      triageOf: triage.of,
     });
     const refOf = (hostId: string) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId });
     return {
       ...offender,
+      triage: triage.of(identity, (key) => hosts?.tags[key] ?? []),
       window: stamps(window),
       advice,
       all_hosts: latest.map(({ hostId, callsV1, firstUs, lastUs, lastV1Us }) => ({
@@ -355,6 +383,14 @@ export class Insight {
     return this.#groups.groups(by, window, filter);
   }
 
+  /** Returns the groups of several attributes, which are read once. */
+  groupsOfAll(
+    attributes: readonly GroupAttribute[],
+    { window }: Question,
+  ): AsyncGenerator<{ by: GroupAttribute; groups: Group[] }> {
+    return this.#groups.groupsOfAll(attributes, window);
+  }
+
   /** Returns null where no instance belonged to the group in the window. */
   group(id: string, { window }: Question, filter: GroupFilter = {}): Promise<GroupDetail | null> {
     return this.#groups.group(id, window, filter);
@@ -414,7 +450,13 @@ export class Insight {
 
   /** Returns the workloads whose fix frees the most hosts, at most `limit`. Verdicts are those of `hostPage`. */
   async fixFirst({ window }: Question, filter: HostFilter = {}, limit = 10): Promise<FixFirst> {
-    return this.#progress.fixFirst(window, choiceOf(filter), limit);
+    const asOfUs = this.#nowUs();
+    return this.fixFirstOf(await this.#progress.held(window, choiceOf(filter)), asOfUs, limit);
+  }
+
+  /** Returns the same of hosts that were judged before. Triage is that of now. */
+  fixFirstOf(held: Held, asOfUs: number, limit = 10): Promise<FixFirst> {
+    return this.#progress.fixFirst(held, asOfUs, limit);
   }
 
   /** Returns the callers by day and week, with a forecast. */

@@ -5,14 +5,12 @@ import { productsOf } from '../../known_clients/recognise.ts';
 import { sortVersions } from '../../known_clients/version.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
-import type { Triage } from '../contract/triage.ts';
 import type { Identity, IdentityTotals, WorkloadHosts } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { adviceOn } from './advice.ts';
 import type { AdviceQuestion } from './advice_question.ts';
 import { isV1, mostFrequent, tally } from './counts.ts';
 import type { HopEvidence } from './hop_limit.ts';
-import type { TagValues } from './owner_rules.ts';
 import { severityOf } from './severity.ts';
 
 export const MAX_LISTED = 10;
@@ -27,12 +25,18 @@ export interface OffenderEvidence {
   hopsOf: (host: HostFacts) => HopEvidence;
   trend: readonly number[];
   paths: readonly string[];
-  /** Its triage, from the tags of its hosts. */
-  triageOf: (identity: Identity, valuesOf: TagValues) => Triage;
+}
+
+/** An offender, and what its triage depends on besides the triage that is stored. */
+export interface UntriagedOffender {
+  offender: Omit<Offender, 'triage'>;
+  identity: Identity;
+  /** Values of the tags that name owners, on its hosts. */
+  tags: Record<string, (string | null)[]>;
 }
 
 export function describeOffender(evidence: OffenderEvidence): {
-  offender: Offender;
+  offender: UntriagedOffender['offender'];
   advice: OffenderDetail['advice'];
 } {
   const { totals, hosts, factsOf, trend } = evidence;
@@ -56,7 +60,7 @@ export function describeOffender(evidence: OffenderEvidence): {
   // This is the first call ever. A workload is new or known independently of the window that somebody looks
   // at.
   const firstUs = Math.min(calls.firstUs ?? hosts?.firstUs ?? 0, hosts?.firstUs ?? Number.POSITIVE_INFINITY);
-  const offender: Offender = {
+  const offender: UntriagedOffender['offender'] = {
     id: identity.id,
     severity: severityOf(calls),
     attributed: identity.attributed,
@@ -104,7 +108,6 @@ export function describeOffender(evidence: OffenderEvidence): {
     trend_v1: [...trend],
     advice_kind: advice.kind,
     advice_headline: advice.headline,
-    triage: evidence.triageOf(identity, (key) => hosts?.tags[key] ?? []),
   };
   return { offender, advice };
 }

@@ -6,7 +6,7 @@ import type { MembersPlace, StoredMembers } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { WorkloadQueries } from '../store/workload_queries.ts';
 import { burnDownOf } from './burn_down.ts';
-import { fixFirstOf, groupsOf, HeldHosts } from './fix_first.ts';
+import { fixFirstOf, groupsOf, type Held, HeldHosts } from './fix_first.ts';
 import { MAX_WEEKS } from './forecast.ts';
 import type { HostJudge } from './host_judge.ts';
 import type { TriageReader } from './triage_reader.ts';
@@ -33,23 +33,44 @@ export class Progress {
     this.#options = options;
   }
 
-  /** `limit`: largest number of fixes. */
-  async fixFirst(window: Window, hosts: HostChoice, limit: number): Promise<FixFirst> {
-    const held = new HeldHosts(this.#options.toleranceUs);
+  /** Returns the hosts among those that are chosen whose IMDSv1 calls keep tokens from being required. */
+  async held(window: Window, hosts: HostChoice): Promise<Held> {
+    const found = this.heldHosts();
     for await (const { briefs, profileOf } of this.#judge.judgeAll(window, hosts)) {
-      for (const brief of briefs) held.add(brief, profileOf(brief));
+      for (const brief of briefs) found.add(brief, profileOf(brief));
     }
-    const triage = await this.#triage.now();
-    const ids = held.callers();
-    const identities = new Map(
-      (await this.#store.identities(ids)).map((identity) => [identity.id, identity]),
-    );
-    const readiness = this.#judge.readinessWindow(window);
-    const agentlessGroups =
-      held.hosts.length === 0 ? new Set<string>() : await this.#agentlessGroups(readiness);
+    return this.completeHeld(found, window);
+  }
+
+  /** Returns a collection of held hosts without any. */
+  heldHosts(): HeldHosts {
+    return new HeldHosts(this.#options.toleranceUs);
+  }
+
+  /** Adds what else is known of the groups of held hosts. */
+  async completeHeld(found: HeldHosts, questionWindow: Window): Promise<Held> {
+    const window = this.#judge.readinessWindow(questionWindow);
     return {
-      window: { from: toTimestamp(readiness.sinceUs), to: toTimestamp(readiness.untilUs) },
-      ...fixFirstOf({ held, identities, triage, agentlessGroups, limit }),
+      window,
+      hosts: found.hosts,
+      workloads: found.workloadsWith(this.#triage.tagKeys()),
+      agentlessGroups: found.hosts.length === 0 ? new Set() : await this.#agentlessGroups(window),
+    };
+  }
+
+  /** `limit`: largest number of fixes. `asOfUs`: when the hosts were judged. */
+  async fixFirst(held: Held, asOfUs: number, limit: number): Promise<FixFirst> {
+    const ids = new Set(held.hosts.flatMap(({ callers }) => callers));
+    const [triage, identities] = await Promise.all([this.#triage.now(), this.#store.identities([...ids])]);
+    return {
+      window: { from: toTimestamp(held.window.sinceUs), to: toTimestamp(held.window.untilUs) },
+      as_of: toTimestamp(asOfUs),
+      ...fixFirstOf({
+        held,
+        identities: new Map(identities.map((identity) => [identity.id, identity])),
+        triage,
+        limit,
+      }),
     };
   }
 

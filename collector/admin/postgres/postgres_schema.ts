@@ -244,6 +244,19 @@ const STREAMS = `
   CREATE INDEX audit_without_position ON audit (id) WHERE position IS NULL;
 `;
 
+const KEPT_ANSWERS = `
+  CREATE TABLE kept_answers (
+    name text COLLATE "C" NOT NULL,
+    part integer NOT NULL,
+    as_of_us bigint NOT NULL,
+    made_with text COLLATE "C" NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (name, part)
+  );
+  -- Parts are compressed already.
+  ALTER TABLE kept_answers ALTER COLUMN body SET STORAGE EXTERNAL;
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
   steps: [
@@ -254,5 +267,6 @@ export const POSTGRES_ADMIN: DatabaseSchema = {
     { release: '0.1.0', summary: 'makes presets of webhooks and chats', apply: PRESETS, breaks: true },
     // A release before it would send alerts to destinations of other streams.
     { release: '0.1.0', summary: 'adds streams of records to destinations', apply: STREAMS, breaks: true },
+    { release: '0.1.0', summary: 'adds answers that are kept for all collectors', apply: KEPT_ANSWERS },
   ],
 };

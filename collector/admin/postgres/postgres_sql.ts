@@ -14,6 +14,7 @@ const LOCK_OF_AREA: Record<Area, number> = {
   settings: 4,
   triage: 5,
   streams: 6,
+  kept_answers: 7,
 };
 
 /** The time of the statement, not that of the transaction's begin. */

@@ -4,15 +4,16 @@ import { group as groupShape } from '../../contract/group.ts';
 import { verdict } from '../../contract/host.ts';
 import type { GroupFilter } from '../../insight/group/fleet.ts';
 import type { ApiApp } from '../env.ts';
-import { formatOf, formatQuery, listContent } from '../export.ts';
+import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { listAnswer } from '../list_answer.ts';
-import { listRequestOf } from '../list_request.ts';
+import { listRequestOf, windowOfPage } from '../list_request.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import { pageQuery, questionOf, repeatable, shortText, windowQuery } from '../question.ts';
 import { jsonAnswer, route } from '../route.ts';
 import { GroupDetail, Group as GroupSchema } from '../schemas.ts';
 
+const AS_OF = asOf.describe('When the instances were judged. Everything that was stored before counts.');
 const ATTRIBUTES = [...GROUP_ATTRIBUTES, 'tag:KEY'].join(', ');
 const placeQuery = {
   account: repeatable(shortText).describe('Accounts: only instances of these. A name may exist in several.'),
@@ -36,7 +37,10 @@ const listRoute = route({
     }),
   },
   responses: {
-    200: { description: 'A page of groups, or all of them.', content: listContent(GroupSchema) },
+    200: {
+      description: 'A page of groups, or all of them.',
+      content: listContent(GroupSchema, { as_of: AS_OF }),
+    },
   },
 });
 
@@ -59,15 +63,21 @@ export function groupRoutes(app: ApiApp, { insight, defaultWindowDays, log, metr
     if (by === null) throw badField('query', 'by', `must be one of ${ATTRIBUTES}`);
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
-    const source = format === 'json' ? insight : insight.fresh;
+    const isExport = format !== 'json';
+    const source = isExport ? insight.fresh : insight;
+    const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
     const sought = query.text?.toLowerCase() ?? '';
-    const items = (await source.groups(by, { window: list.window }, filterOf(query))).filter(
+    const all = await source.groups(by, { window }, filterOf(query));
+    const items = all.filter(
       (group) =>
         (query.verdict === undefined || query.verdict.includes(group.verdict)) &&
         group.value.toLowerCase().includes(sought),
     );
     const { limit } = query;
-    return listAnswer(c, { format, name: 'groups', schema: groupShape, items, list, limit, log, metrics });
+    const asOfUs = insight.asOfUs(all);
+    return listAnswer(c, {
+      ...{ format, name: 'groups', schema: groupShape, items, list, limit, asOfUs, log, metrics },
+    });
   });
 
   app.openapi(oneRoute, async (c) => {

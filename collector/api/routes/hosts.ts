@@ -3,9 +3,9 @@ import { host as hostShape, verdict } from '../../contract/host.ts';
 import { HOST_SORT_KEYS } from '../../insight/host_board.ts';
 import { parseGroupBy } from '../../insight/question.ts';
 import type { ApiApp } from '../env.ts';
-import { formatOf, formatQuery, listContent } from '../export.ts';
+import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { pageAnswer } from '../list_answer.ts';
-import { listRequestOf } from '../list_request.ts';
+import { listRequestOf, windowOfPage } from '../list_request.ts';
 import { pageOf, placeOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
@@ -18,7 +18,6 @@ import {
   questionOf,
   repeatable,
   shortText,
-  windowOf,
   windowQuery,
 } from '../question.ts';
 import { jsonAnswer, route } from '../route.ts';
@@ -33,7 +32,7 @@ const listRoute = route({
   tags: ['findings'],
   summary: 'Hosts with their readiness',
   description:
-    'Verdicts of large fleets can be up to two minutes old, so that pages follow each other without a wait: `as_of` says when they were judged. ' +
+    'Verdicts of large fleets can be up to three minutes old, so that nobody waits for a judgement of all hosts: `as_of` says when they were judged. ' +
     'Exports, alerts and the guards of a plan are always judged anew.',
   request: {
     query: z.strictObject({
@@ -51,9 +50,7 @@ const listRoute = route({
     200: {
       description: 'A page of hosts, or all of them.',
       content: listContent(HostSchema, {
-        as_of: z.iso
-          .datetime()
-          .describe('When the hosts were judged. Everything that was stored before counts.'),
+        as_of: asOf.describe('When the hosts were judged. Everything that was stored before counts.'),
       }),
     },
   },
@@ -99,9 +96,7 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const { verdict: verdicts, state, sort, text, limit = DEFAULT_LIMIT } = query;
     const selection = { ...hostFilterOf(query), ...(text !== undefined && { text }), verdicts, state, sort };
-    // The pages of a list that ends now go on from the verdicts of now: everybody asks about those.
-    const isNow = query.from === undefined && query.to === undefined;
-    const window = isNow ? windowOf(query, defaultWindowDays, Date.now()) : list.window;
+    const window = windowOfPage(query, list, defaultWindowDays);
     return pageAnswer(c, {
       ...{ format: formatOf(c, query.format), name: 'hosts', schema: hostShape, list, log, metrics },
       page: () => insight.hostPage({ window }, selection, { limit, place: placeOf(list.cursor) }),

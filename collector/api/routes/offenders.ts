@@ -1,9 +1,9 @@
 import { z } from '@hono/zod-openapi';
 import { offender as offenderShape, severity } from '../../contract/offender.ts';
 import type { ApiApp } from '../env.ts';
-import { formatOf, formatQuery, listContent } from '../export.ts';
+import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { listAnswer } from '../list_answer.ts';
-import { listRequestOf } from '../list_request.ts';
+import { listRequestOf, windowOfPage } from '../list_request.ts';
 import {
   type OffenderFilter,
   offenderFilterQuery,
@@ -16,6 +16,9 @@ import { hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../
 import { jsonAnswer, route } from '../route.ts';
 import { Offender, OffenderDetail } from '../schemas.ts';
 
+const AS_OF = asOf.describe(
+  'When the calls were added up. Everything that was stored before counts. Triage is always that of now.',
+);
 const listRoute = route({
   method: 'get',
   path: '/api/v1/offenders',
@@ -37,7 +40,12 @@ const listRoute = route({
       ...formatQuery,
     }),
   },
-  responses: { 200: { description: 'A page of workloads, or all of them.', content: listContent(Offender) } },
+  responses: {
+    200: {
+      description: 'A page of workloads, or all of them.',
+      content: listContent(Offender, { as_of: AS_OF }),
+    },
+  },
 });
 
 const oneRoute = route({
@@ -57,8 +65,10 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
-    const source = format === 'json' ? insight : insight.fresh;
-    const all = await source.offenders({ window: list.window }, hostFilterOf(query));
+    const isExport = format !== 'json';
+    const source = isExport ? insight.fresh : insight;
+    const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
+    const all = await source.offenders({ window }, hostFilterOf(query));
     const items = selectOffenders(all, query satisfies OffenderFilter);
     const { limit } = query;
     return listAnswer(c, {
@@ -68,6 +78,7 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
       items,
       list,
       limit,
+      asOfUs: insight.asOfUs(all),
       log,
       metrics,
     });

@@ -36,6 +36,23 @@ export class GroupQuestions {
   /** Returns all groups of an attribute, the worst and largest first. */
   async groups(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Group[]> {
     const { groups, fleet } = await this.#judgeAll(by, questionWindow, filter);
+    return this.#inOrder(groups, fleet);
+  }
+
+  /** Returns the groups of several attributes as `groups` does, one attribute after the other. They are read once. */
+  async *groupsOfAll(
+    attributes: readonly GroupAttribute[],
+    questionWindow: Window,
+  ): AsyncGenerator<{ by: GroupAttribute; groups: Group[] }> {
+    const profiles = await this.#store.profiles();
+    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, {}, profiles, null);
+    for (const by of attributes) {
+      const groups = groupsBy(by, fleet).map((group) => judgeChosen(group, fleet));
+      yield { by, groups: await this.#inOrder(groups, fleet) };
+    }
+  }
+
+  async #inOrder(groups: readonly DescribedGroup[], fleet: Fleet): Promise<Group[]> {
     return (await this.#describe(groups, fleet)).sort(
       (a, b) =>
         WORST_FIRST.indexOf(a.verdict) - WORST_FIRST.indexOf(b.verdict) ||

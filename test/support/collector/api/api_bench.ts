@@ -207,6 +207,8 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
   return {
     overview: answer('overview', makeOverview),
     offenders: answer('offenders', () => offenders),
+    offendersOf: answer('offendersOf', () => offenders),
+    fixFirstOf: answer('fixFirstOf', makeFixFirst),
     offender: answer('offender', (id: string) => (id === makeOffender(1).id ? makeOffenderDetail(1) : null)),
     board: answer('board', () => boardOf(hosts)),
     hostPage: answer('hostPage', (_question: never, selection: HostSelection, page: PageChoice) =>

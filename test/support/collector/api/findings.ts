@@ -82,6 +82,7 @@ export function makeFixFirst(): FixFirst {
   };
   return {
     window: { from: FROM, to: TO },
+    as_of: TO,
     held_hosts: 4,
     waiting_hosts: 0,
     excepted_hosts: 1,

@@ -5,9 +5,9 @@ import { ADMIN } from '../../../../collector/admin/admin_schema.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
 
 /**
- * A copy has only ids of raw roll-ups and coverage reports. Caches and leases stay behind.
+ * A copy has only ids of raw roll-ups and coverage reports. Caches, kept answers and leases stay behind.
  */
-const OWN = new Set(['rollups', 'rollup_lines', 'coverage', 'changed_days', 'leases']);
+const OWN = new Set(['rollups', 'rollup_lines', 'coverage', 'changed_days', 'leases', 'kept_answers']);
 
 const SELECTS: Record<string, string> = {
   // Two paths that are one in PostgreSQL are added up.

@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import type { FreshAnswers } from '../../../../collector/api/parts.ts';
-import { makeHost, makeOffender, makeOverview } from '../../../support/collector/api/findings.ts';
+import type { Offender } from '../../../../collector/contract/offender.ts';
+import type { Held } from '../../../../collector/insight/fix_first.ts';
+import type { KeptAnswers } from '../../../../collector/insight/kept/kept_answers.ts';
+import type { Identity } from '../../../../collector/store/store.ts';
+import {
+  makeFixFirst,
+  makeGroup,
+  makeHost,
+  makeOffender,
+  makeOverview,
+} from '../../../support/collector/api/findings.ts';
 import { boardOf, pageOfMade } from '../../../support/collector/api/host_pages.ts';
 
 /** The tests replace the only method that they call. */
@@ -79,6 +89,78 @@ test('an expensive answer is kept, renewed in the background, and forgotten afte
   const { questions_remembered, renewal_failures } = insight.counters();
   assert.ok(questions_remembered! >= 3);
   assert.equal(renewal_failures, 0);
+});
+
+test('what is kept is given with its time, and only to questions that it answers', async () => {
+  const hosts = [makeHost(1), makeHost(2)];
+  const group = makeGroup();
+  const anew: string[] = [];
+  const madeAnew = <T>(name: string, answer: T) => {
+    anew.push(name);
+    return answer;
+  };
+  let verdictsGiven: readonly string[] | undefined;
+  const fresh: FreshAnswers = {
+    ...insightAnswers,
+    board: async () => madeAnew('board', boardOf(hosts)),
+    groups: async () => madeAnew('groups', []),
+    offenders: async () => madeAnew('offenders', []),
+    fixFirst: async () => madeAnew('fixFirst', makeFixFirst()),
+    overview: async (_question, _filter, board, verdicts) => {
+      assert.equal(board!.asOfUs, 5);
+      verdictsGiven = verdicts;
+      return makeOverview();
+    },
+    hostPage: async (_question, _selection, _page, board) => ({
+      items: [],
+      next: null,
+      asOfUs: board!.asOfUs,
+    }),
+    offendersOf: async (offenders) => offenders.map(({ offender }) => offender as Offender),
+    fixFirstOf: async (_held, asOfUs) => ({ ...makeFixFirst(), as_of: String(asOfUs) }),
+  };
+  let renewals = 0;
+  const kept: KeptAnswers = {
+    board: async () => ({ ...boardOf(hosts), asOfUs: 5 }),
+    held: async () => ({ value: {} as Held, asOfUs: 6 }),
+    groups: async (by) => (by === 'asg' ? { value: [group], asOfUs: 7 } : null),
+    offenders: async () => ({
+      value: [{ offender: makeOffender(1), identity: {} as Identity, tags: {} }],
+      asOfUs: 8,
+    }),
+    renewSoon: () => {
+      renewals += 1;
+    },
+  };
+  const insight = new CoalescedInsight(fresh, undefined, { kept, keptDays: 14 });
+  const lastDays = (days: number) => {
+    const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
+    return { window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } };
+  };
+  const page = { limit: 1, place: null };
+  assert.equal((await insight.hostPage(lastDays(90), { regions: ['a'] }, page)).asOfUs, 5);
+  await insight.overview(lastDays(14), {});
+  assert.deepEqual(verdictsGiven, [group.verdict]);
+  const groups = await insight.groups('asg', lastDays(1), {});
+  assert.deepEqual([groups, insight.asOfUs(groups)], [[group], 7]);
+  const offenders = await insight.offenders(lastDays(14), {});
+  assert.deepEqual([offenders.length, insight.asOfUs(offenders)], [1, 8]);
+  assert.equal((await insight.fixFirst(lastDays(14), {}, 3)).as_of, '6');
+  assert.deepEqual(anew, [], 'nobody waited');
+  await insight.groups('zone', lastDays(1), {});
+  await insight.groups('asg', lastDays(1), { accounts: ['1'] });
+  await insight.offenders(lastDays(7), {});
+  await insight.offenders(lastDays(14), { text: 'x' });
+  await insight.fixFirst(lastDays(14), { regions: ['a'] });
+  const past = { window: { sinceUs: 0, untilUs: 1_000_000 } };
+  await insight.groups('asg', past, {});
+  assert.equal((await insight.hostPage(past, {}, page)).asOfUs, boardOf(hosts).asOfUs);
+  assert.deepEqual(anew, ['groups', 'groups', 'offenders', 'offenders', 'fixFirst', 'groups', 'board']);
+  const began = Date.now() * 1000;
+  const made = await insight.offenders(lastDays(7), {});
+  assert.ok(insight.asOfUs(made) >= began, 'an answer that is made now is of now');
+  insight.forget();
+  assert.equal(renewals, 1);
 });
 
 test('all pages of all lists of hosts share one judgement of the fleet', async () => {

@@ -23,6 +23,7 @@ import { servedCall } from '../../../../collector/contract/served_call.ts';
 import { session } from '../../../../collector/contract/session.ts';
 import { storage } from '../../../../collector/contract/storage.ts';
 import { triage } from '../../../../collector/contract/triage.ts';
+import { time } from '../../../../collector/contract/window.ts';
 import { planReportAnswer } from '../../../../protocol/plan_report.ts';
 import {
   type ApiBench,
@@ -63,7 +64,7 @@ const CASES: Case[] = [
   { path: '/healthz', as: 'nobody', answer: OK },
   { path: '/readyz', as: 'nobody', answer: OK },
   { path: '/api/v1/overview', as: 'viewer', answer: strict(overview) },
-  { path: '/api/v1/offenders', as: 'viewer', answer: list(offender) },
+  { path: '/api/v1/offenders', as: 'viewer', answer: list(offender).extend({ as_of: time }) },
   { path: `/api/v1/offenders/${makeOffender(1).id}`, as: 'viewer', answer: strict(offenderDetail) },
   { path: '/api/v1/fix-first?limit=3', as: 'viewer', answer: strict(fixFirst) },
   { path: '/api/v1/burn-down', as: 'viewer', answer: strict(burnDown) },
@@ -77,7 +78,7 @@ const CASES: Case[] = [
   { path: '/api/v1/hosts', as: 'viewer', answer: list(host).extend({ as_of: z.literal(AS_OF) }) },
   { path: '/api/v1/readiness', as: 'viewer', answer: list(hostReadiness) },
   { path: `/api/v1/hosts/${makeHost(1).id}`, as: 'viewer', answer: strict(hostDetail) },
-  { path: '/api/v1/groups?by=tag:team', as: 'viewer', answer: list(group) },
+  { path: '/api/v1/groups?by=tag:team', as: 'viewer', answer: list(group).extend({ as_of: time }) },
   { path: '/api/v1/groups/tag%3Ateam%3Da%2Fb', as: 'viewer', answer: strict(groupDetail) },
   { path: '/api/v1/readiness/groups?by=tag:team', as: 'viewer', answer: list(readinessGroup) },
   { path: '/api/v1/calls', as: 'viewer', answer: list(servedCall) },

@@ -95,7 +95,10 @@ describe('copies of stores', { skip: NO_POSTGRES }, () => {
           .join(),
       ]),
     );
-    const own = ['call_counts', 'imdswatch_schemas', 'admin_versions', 'leases', ...ADMIN_TABLES];
+    const own = [
+      ...['call_counts', 'imdswatch_schemas', 'admin_versions', 'leases', 'kept_answers'],
+      ...ADMIN_TABLES,
+    ];
     const [embedded, files] = [
       new Map<string, string[]>(),
       ['rollups', 'rollup_lines', 'coverage', 'changed_days'],
