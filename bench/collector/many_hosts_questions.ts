@@ -1,4 +1,5 @@
 /** Asks the page's questions about very many hosts, as a browser does. */
+import { GROUP_ATTRIBUTES } from '../../common/group_id.ts';
 import type { ApiClient } from './api_client.ts';
 import { hostOf } from './fleet.ts';
 import { Latencies, type Spread } from './latencies.ts';
@@ -30,8 +31,12 @@ const PATHS: [name: string, path: string][] = [
   ['hosts, worst first', '/api/v1/hosts'],
   ['hosts of a team, by name', '/api/v1/hosts?tag=team:data&sort=name'],
   ['hosts that are unproven', '/api/v1/hosts?verdict=unproven'],
+  ['hosts of a region', '/api/v1/hosts?region=eu-west-1'],
+  ['hosts of an account', '/api/v1/hosts?account=111122223333'],
   ['hosts by the last call', '/api/v1/hosts?sort=-last_v1'],
-  ['groups', '/api/v1/groups?by=asg'],
+  ...GROUP_ATTRIBUTES.map((by): [string, string] => [`groups by ${by}`, `/api/v1/groups?by=${by}`]),
+  ['groups by a tag', '/api/v1/groups?by=tag:team'],
+  ['groups of a region', '/api/v1/groups?region=eu-west-1'],
   ['readiness groups by team', '/api/v1/readiness/groups?by=tag:team'],
   ['fix first', '/api/v1/fix-first'],
   ['burn-down', '/api/v1/burn-down?days=90'],

@@ -16,7 +16,8 @@ const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-spac
 /** The enrolment token for agents. Nobody else can reach the collector of a benchmark. */
 const AGENT_TOKEN = 'token-of-the-benchmark-only';
 const MAX_CONNECTIONS = 10_000;
-const START_TIMEOUT_MS = 30_000;
+/** A machine that is busy with something else takes this long. */
+const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 30_000;
 
 export interface SubjectOptions {
