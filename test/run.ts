@@ -8,7 +8,7 @@
  * so: the tests share two cores with a lab of real packets, and some of them wait for a kernel. A file that takes longer
  * than its limit is ended and has failed, and so is the run as a whole.
  */
-import { globSync, statSync } from 'node:fs';
+import { globSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
@@ -44,6 +44,8 @@ const { values, positionals } = parseArgs({
     'file-limit': { type: 'string', default: '480' },
     /** Seconds after which the run is ended. CI ends a run without a word after a longer time. */
     'run-limit': { type: 'string', default: '3600' },
+    /** File that gets the totals as JSON (`RunResults`), for a program that runs this one. */
+    results: { type: 'string' },
   },
 });
 const startMs = performance.now();
@@ -82,6 +84,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const report = new spec();
 report.pipe(process.stdout);
 const totals = new TestTotals();
+/** Names of the tests that failed first, and passed when their file ran again. */
+const passedAgain: string[] = [];
 
 interface Group {
   files: string[];
@@ -205,6 +209,7 @@ async function runFailedFilesAgain(): Promise<void> {
     for (const failure of failures.filter((each) => !isOfItsParts(each))) {
       if (failure.type !== 'test:fail') continue;
       const { name, details } = failure.data;
+      passedAgain.push(inVariant(name, variant));
       writeLine(
         `PASSED WHEN IT RAN AGAIN: ${inVariant(name, variant)}. It had failed: ${inspect(details.error.cause ?? details.error)}`,
       );
@@ -242,7 +247,11 @@ function close(): never | void {
   }
   const failed = totals.failed();
   for (const { variant, failures } of failed) reportFailures(failures, variant);
-  for (const line of totals.lines(performance.now() - startMs)) writeLine(line);
+  const durationMs = performance.now() - startMs;
+  for (const line of totals.lines(durationMs)) writeLine(line);
+  if (values.results !== undefined) {
+    writeFileSync(values.results, JSON.stringify(totals.results(durationMs, passedAgain)));
+  }
   // The reporter lists the failed tests on seeing the end of a run.
   if (closing !== undefined) report.write(closing);
   report.end();

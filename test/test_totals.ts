@@ -6,6 +6,25 @@ import type { Variant } from './variants.ts';
 const COUNTED = ['tests', 'suites', 'passed', 'failed', 'cancelled', 'skipped', 'todo'] as const;
 type Counts = Record<(typeof COUNTED)[number], number>;
 
+/** A test, or a whole suite, that did not run. */
+export interface SkippedTest {
+  name: string;
+  /** Empty where none is given. */
+  reason: string;
+}
+
+/** Totals that a run writes for a program that runs it (`--results`). */
+export interface RunResults {
+  /** Files that were begun. */
+  files: number;
+  passed: number;
+  failed: number;
+  skipped: SkippedTest[];
+  /** Names of the tests that failed first, and passed when their file ran again. */
+  passedAgain: string[];
+  durationMs: number;
+}
+
 /** The result of one test file in one variant. */
 export interface FileResult {
   file: string;
@@ -16,6 +35,7 @@ export interface FileResult {
   durationMs: number;
   /** The tests that failed, in their order. */
   failures: TestEvent[];
+  skipped: SkippedTest[];
 }
 
 /** Returns the file whose process an event is from; undefined for what is not about one file. */
@@ -42,6 +62,10 @@ export class TestTotals {
       result.hasFailed = true;
       result.failures.push(event);
     }
+    if (event.type === 'test:pass' && event.data.skip !== undefined) {
+      const reason = typeof event.data.skip === 'string' ? event.data.skip : '';
+      this.#resultOf(file, variant).skipped.push({ name: event.data.name, reason });
+    }
     if (event.type === 'test:summary') {
       const result = this.#resultOf(file, variant);
       const counts = event.data.counts as unknown as Counts;
@@ -57,10 +81,8 @@ export class TestTotals {
 
   /** The lines that node:test itself closes a run with. */
   lines(durationMs: number): string[] {
-    const sum = (name: keyof Counts) =>
-      [...this.#results.values()].reduce((total, { counts }) => total + counts[name], 0);
-    // A process that ended before its tests did has no counts of its own.
-    const crashed = this.failed().filter(({ counts }) => counts.failed + counts.cancelled === 0).length;
+    const sum = (name: keyof Counts) => this.#sum(name);
+    const crashed = this.#crashed();
     const rows = {
       tests: sum('tests') + crashed,
       suites: sum('suites'),
@@ -75,7 +97,27 @@ export class TestTotals {
   }
 
   get tests(): number {
-    return [...this.#results.values()].reduce((total, { counts }) => total + counts.tests, 0);
+    return this.#sum('tests');
+  }
+
+  results(durationMs: number, passedAgain: string[]): RunResults {
+    return {
+      files: this.#results.size,
+      passed: this.#sum('passed'),
+      failed: this.#sum('failed') + this.#sum('cancelled') + this.#crashed(),
+      skipped: [...this.#results.values()].flatMap(({ skipped }) => skipped),
+      passedAgain,
+      durationMs: Math.round(durationMs),
+    };
+  }
+
+  #sum(name: keyof Counts): number {
+    return [...this.#results.values()].reduce((total, { counts }) => total + counts[name], 0);
+  }
+
+  /** A process that ended before its tests did has no counts of its own. */
+  #crashed(): number {
+    return this.failed().filter(({ counts }) => counts.failed + counts.cancelled === 0).length;
   }
 
   /** Returns the files that took longest over all their runs, with milliseconds. */
@@ -92,7 +134,7 @@ export class TestTotals {
     const known = this.#results.get(key);
     if (known !== undefined) return known;
     const counts = Object.fromEntries(COUNTED.map((name) => [name, 0])) as Counts;
-    const result = { file, variant, counts, hasFailed: false, durationMs: 0, failures: [] };
+    const result = { file, variant, counts, hasFailed: false, durationMs: 0, failures: [], skipped: [] };
     this.#results.set(key, result);
     return result;
   }

@@ -9,8 +9,9 @@ import pg from 'pg';
 import { parse, stringify } from 'yaml';
 import { eventually } from '../support/collector/stored.ts';
 import { freePort } from '../support/free_port.ts';
-import { ownDirectory, PROGRAMS } from '../support/postgres.ts';
+import { PROGRAMS } from '../support/postgres.ts';
 import { killFamily } from '../support/process_family.ts';
+import { ownDirectory } from '../support/server_user.ts';
 import { endTied, hasEnded, startTied } from './tied_process.ts';
 
 const SHIPPED = join(import.meta.dirname, '../../docker/ha/patroni.yml');

@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from './collector/stored.ts';
-import { ownDirectory, type PostgresServer } from './postgres.ts';
+import type { PostgresServer } from './postgres.ts';
+import { ownDirectory } from './server_user.ts';
 
 const PROGRAM = '/usr/sbin/pgbouncer';
 /** False, or the reason why tests with a pooler must skip. */

@@ -10,6 +10,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   appendFileSync,
   chownSync,
+  existsSync,
   globSync,
   mkdtempSync,
   readFileSync,
@@ -20,8 +21,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { copyRunningServer } from './base_backup.ts';
+import { makeDataDirectory } from './data_directory.ts';
 import { freePort } from './free_port.ts';
 import { killFamily } from './process_family.ts';
+import { ownDirectory } from './server_user.ts';
 
 /** Directory of the programs of the server; null where there is none. */
 export const PROGRAMS = findPrograms();
@@ -68,8 +72,9 @@ export class PostgresServer {
   /** Starts a standby that follows a server. `name` is its `application_name` there. */
   static async startStandby(primary: PostgresServer, name: string): Promise<PostgresServer> {
     const server = await PostgresServer.#create(primary.port !== null);
-    server.#copy(primary, ['-R'], ` application_name=${name}`);
-    server.#setAgain();
+    await server.#copy(primary);
+    writeFileSync(join(server.directory, 'data', 'standby.signal'), '');
+    server.#setAgain([`primary_conninfo = '${primary.#connectionText()} application_name=${name}'`]);
     await server.start();
     return server;
   }
@@ -77,7 +82,7 @@ export class PostgresServer {
   /** Makes a base backup of a server. `restore` makes a server of it. */
   static async backup(of: PostgresServer): Promise<PostgresServer> {
     const backup = await PostgresServer.#create(of.port !== null);
-    backup.#copy(of, [], '');
+    await backup.#copy(of);
     return backup;
   }
 
@@ -98,10 +103,24 @@ export class PostgresServer {
     }
   }
 
-  #copy(of: PostgresServer, args: readonly string[], parameters: string): void {
-    const address = `host=${of.directory} port=${of.port ?? DEFAULT_PORT} user=postgres${parameters}`;
+  async #copy(of: PostgresServer): Promise<void> {
     const target = join(this.directory, 'data');
-    this.#run('pg_basebackup', ['-D', target, '-c', 'fast', '--no-sync', ...args, '-d', address]);
+    if (existsSync(join(PROGRAMS!, 'pg_basebackup'))) {
+      const address = of.#connectionText();
+      this.#run('pg_basebackup', ['-D', target, '-c', 'fast', '--no-sync', '-d', address]);
+      return;
+    }
+    const connection = of.#connection('postgres');
+    await copyRunningServer({ connection, from: join(of.directory, 'data'), to: target, owner: this.#owner });
+  }
+
+  #connection(database: string): pg.ClientConfig {
+    return { host: this.directory, port: this.port ?? DEFAULT_PORT, user: 'postgres', database };
+  }
+
+  /** Returns the same as text, as the programs of PostgreSQL take it. */
+  #connectionText(): string {
+    return `host=${this.directory} port=${this.port ?? DEFAULT_PORT} user=postgres`;
   }
 
   /** Gives a copy of a server settings of its own. The last value of a setting counts. */
@@ -142,18 +161,17 @@ export class PostgresServer {
     return `postgres://postgres@/${database}?host=${encodeURIComponent(this.place)}`;
   }
 
-  /** Creates an empty database and returns its address. */
-  async createDatabase(): Promise<string> {
+  /** Creates an empty database and returns its address. `options` are more options of CREATE DATABASE. */
+  async createDatabase(options = ''): Promise<string> {
     this.#databases += 1;
     const name = `test_${this.#databases}`;
-    await this.query('postgres', `CREATE DATABASE ${name} ENCODING 'UTF8' TEMPLATE template0`);
+    await this.query('postgres', `CREATE DATABASE ${name} ENCODING 'UTF8' TEMPLATE template0 ${options}`);
     return this.url(name);
   }
 
   /** Runs statements in a database, on a connection of their own. */
   async query(database: string, sql: string, values?: unknown[]): Promise<Record<string, unknown>[]> {
-    const port = this.port ?? DEFAULT_PORT;
-    const client = new pg.Client({ host: this.directory, port, user: 'postgres', database });
+    const client = new pg.Client(this.#connection(database));
     await client.connect();
     try {
       return (await client.query(sql, values)).rows;
@@ -197,17 +215,7 @@ export class PostgresServer {
 
   #initialise({ settings = [], tls, access }: PostgresOptions): void {
     const data = join(this.directory, 'data');
-    this.#run('initdb', [
-      '-D',
-      data,
-      '-U',
-      'postgres',
-      '-E',
-      'UTF8',
-      '--locale=C',
-      '--auth=trust',
-      '--no-sync',
-    ]);
+    makeDataDirectory(data, PROGRAMS!, this.#owner, (args) => this.#run('initdb', args));
     const owned = (name: string, text: string) => {
       const file = join(data, name);
       writeFileSync(file, text, { mode: 0o600 });
@@ -271,20 +279,4 @@ function findPrograms(): string | null {
   const installed = [...globSync('/usr/lib/postgresql/*/bin/postgres'), ...globSync('/usr/bin/postgres')];
   const newest = installed.sort((a, b) => version(b) - version(a))[0];
   return newest === undefined ? null : dirname(newest);
-}
-
-/** Gives a directory to the user that servers run as where the tests run as root. Returns that user; else null. */
-export function ownDirectory(directory: string): { uid: number; gid: number } | null {
-  const owner = process.getuid?.() === 0 ? unprivilegedUser() : null;
-  if (owner !== null) chownSync(directory, owner.uid, owner.gid);
-  return owner;
-}
-
-function unprivilegedUser(): { uid: number; gid: number } {
-  const users = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'));
-  const user = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody');
-  if (user === undefined) throw new Error('There is neither a user postgres nor a user nobody.');
-  return { uid: Number(user[2]), gid: Number(user[3]) };
 }

@@ -54,6 +54,28 @@ test('a test that passes when its file runs again does not fail the run, and is 
   assert.match(out, /^ℹ tests 2\nℹ suites 0\nℹ pass 2\nℹ fail 0$/m);
 });
 
+test('the results for a program say what passed, failed, was skipped and why', () => {
+  const results = join(directory, 'results.json');
+  const flag = JSON.stringify(join(directory, 'second'));
+  runTests(
+    [
+      `test('good', () => {}); test('left out', { skip: 'no server' }, () => {}); test('bad', () => assert.equal(1, 2));`,
+      `test('now and then', () => { if (!existsSync(${flag})) { writeFileSync(${flag}, ''); throw new Error('once'); } });`,
+    ],
+    '--results',
+    results,
+  );
+  const { durationMs, ...said } = JSON.parse(readFileSync(results, 'utf8'));
+  assert.ok(durationMs > 0);
+  assert.deepEqual(said, {
+    files: 2,
+    passed: 2,
+    failed: 1,
+    skipped: [{ name: 'left out', reason: 'no server' }],
+    passedAgain: ['now and then'],
+  });
+});
+
 test('a test that fails again fails the run, and is counted once', () => {
   const { status, out } = runTests([`test('bad', () => assert.equal(1, 2)); test('good', () => {});`]);
   assert.equal(status, 1, out);
