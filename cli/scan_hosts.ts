@@ -1,9 +1,10 @@
 /** Asks a collector which hosts are ready, for `imdswatch scan`: over HTTP, or in its store on this machine. */
 import * as z from 'zod';
 import { host as hostShape } from '../collector/contract/host.ts';
-import { type InsightOptions, openForReading, type StorePlace } from '../collector/local.ts';
+import type { InsightOptions, StorePlace } from '../collector/local.ts';
 import type { WatchedHost } from '../scan/readiness.ts';
 import type { CollectorClient } from './collector_client/collector_client.ts';
+import { localReport } from './local_report.ts';
 
 /** Hosts whose offenders are asked for. */
 const MAX_DETAILS = 50;
@@ -20,8 +21,7 @@ const detail = z.object({ readiness: z.object({ offenders: z.array(z.object({ ti
 
 /** Throws `OperatorError` when the store cannot be opened. */
 export async function hostsInStore(place: StorePlace, options: InsightOptions): Promise<WatchedHost[]> {
-  const { insight, close } = await openForReading(place, options);
-  try {
+  return localReport(place, options, async ({ insight }) => {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - options.readinessWindowDays * 86_400_000_000;
     const found: WatchedHost[] = [];
@@ -36,9 +36,7 @@ export async function hostsInStore(place: StorePlace, options: InsightOptions): 
       }
     }
     return found;
-  } finally {
-    await close();
-  }
+  });
 }
 
 /** Throws `OperatorError` when the collector does not answer or refuses. */

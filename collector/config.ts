@@ -58,6 +58,20 @@ export const collectorSettings = z.object({
     .describe(
       'PostgreSQL database (15 or later) instead of the embedded store: postgres://USER@HOST:PORT,HOST:PORT/DATABASE?password_file=FILE. Several collectors may share it. Parameters: password_file, sslmode, sslrootcert, sslcert, sslkey, host. TLS with verification is the default for hosts of other machines. See docs/postgresql.md. Default: the embedded store in data_dir.',
     ),
+  store_reader: databaseUrlText
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      'Standbys of the database in store, for the questions of people: page, API, exports, "offenders" and "readiness". Each host is one standby; the address is written like that of store. Ingest, access, alerts and enforcement never use them. Default: the primary answers all questions.',
+    ),
+  store_reader_max_lag_seconds: z
+    .number()
+    .min(1)
+    .max(3600)
+    .default(60)
+    .describe(
+      'Seconds by which the data of a standby may be older than that of the primary. Beyond it the primary answers.',
+    ),
   tls_cert_file: z
     .string()
     .min(1)
@@ -282,6 +296,11 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
   if (heartbeat * MISSING_HEARTBEATS > silentAfter) {
     refuse(
       `agent_heartbeat_seconds is ${heartbeat}, and a host would be silent after ${silentAfter} s (silent_after_seconds). Set silent_after_seconds to ${Math.ceil(heartbeat * MISSING_HEARTBEATS)} or more, so that ${MISSING_HEARTBEATS} heartbeats may be missing.`,
+    );
+  }
+  if (settings.store_reader !== undefined && settings.store === undefined) {
+    refuse(
+      'store_reader names standbys of the database in store, and store is not set: set both, or neither.',
     );
   }
   if (settings.agent_token_host !== undefined && configuredAgentToken(settings) === null) {

@@ -23,6 +23,7 @@ import { boardOfParts, partsOfBoard } from './insight/kept/kept_board.ts';
 import { heldOfParts, partsOfHeld } from './insight/kept/kept_held.ts';
 import { inParts, packParts, unpackParts } from './insight/kept/packed_parts.ts';
 import type { UntriagedOffender } from './insight/offenders.ts';
+import { dataAsOfUs, noteKept, readingOf } from './store/reading.ts';
 import type { StoreQueries } from './store/store.ts';
 
 /** A collector that has ended is replaced after this time. */
@@ -164,7 +165,7 @@ export class KeptJudgement implements KeptAnswers {
     const { insight, admin, defaultWindowDays, leastHosts = LEAST_HOSTS } = this.#options;
     const untilUs = Math.ceil(this.#nowUs() / 1e6) * 1e6;
     const question = { window: { sinceUs: untilUs - defaultWindowDays * DAY_US, untilUs } };
-    const { board, held } = await insight.boardWithHeld(question);
+    const { board, held } = (await readingOf(() => insight.boardWithHeld(question))).value;
     if (board.hosts.length < leastHosts) {
       this.#counters.rounds_not_needed += 1;
       if (this.#heads.size > 0) await admin.keptAnswers.clear();
@@ -174,13 +175,22 @@ export class KeptJudgement implements KeptAnswers {
     }
     await this.#keep('board', board.asOfUs, board, partsOfBoard(board));
     await this.#keep('held', board.asOfUs, held, partsOfHeld(held));
+    // The data that a question reads can be older than the question.
     const askedUs = this.#nowUs();
-    const offenders = await insight.untriaged(question);
-    await this.#keep('offenders', askedUs, offenders, inParts(offenders, ITEMS_IN_PART));
+    const { value: offenders, reading } = await readingOf(() => insight.untriaged(question));
+    const offendersUs = Math.min(askedUs, reading.asOfUs ?? askedUs);
+    await this.#keep('offenders', offendersUs, offenders, inParts(offenders, ITEMS_IN_PART));
     const groupsUs = this.#nowUs();
-    for await (const { by, groups } of insight.groupsOfAll(GROUP_ATTRIBUTES, question)) {
-      await this.#keep(`groups ${by as string}`, groupsUs, groups, inParts(groups, ITEMS_IN_PART));
-    }
+    await readingOf(async () => {
+      for await (const { by, groups } of insight.groupsOfAll(GROUP_ATTRIBUTES, question)) {
+        await this.#keep(
+          `groups ${by as string}`,
+          dataAsOfUs(groupsUs),
+          groups,
+          inParts(groups, ITEMS_IN_PART),
+        );
+      }
+    });
     this.#counters.rounds += 1;
   }
 
@@ -203,6 +213,7 @@ export class KeptJudgement implements KeptAnswers {
     const found = known ?? (this.#isUsable(this.#heads.get(name)) ? await this.#load(name) : null);
     if (found !== null) {
       this.#counters.answers_given += 1;
+      noteKept(found.asOfUs);
       return found;
     }
     const head = this.#heads.get(name);

@@ -22,10 +22,18 @@ import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
+import type { ReaderPlace } from './opened_data.ts';
+import { dataNowUs, readingOf, sourceText } from './store/reading.ts';
 import { openForReading as openDatabaseForReading } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
 import type { StoreQueries } from './store/store.ts';
-import { openAdminData, openQuestions, putCloudFigures, type StorePlace } from './store_place.ts';
+import {
+  openAdminData,
+  openQuestions,
+  openReports,
+  putCloudFigures,
+  type StorePlace,
+} from './store_place.ts';
 
 export { selfSignedFiles } from './access/self_signed.ts';
 export { signInLink } from './access/sign_in_link.ts';
@@ -56,6 +64,15 @@ export const DATABASES: readonly { file: string; schemaVersion: number }[] = [FI
   ({ file, migrations }) => ({ file, schemaVersion: migrations.length }),
 );
 
+/** The findings of doctor about a standby that is to answer questions. */
+export interface CheckedStandby {
+  place: string;
+  /** Null where it can answer. */
+  problem: string | null;
+  /** Age of its data; null where that is not known. */
+  lagSeconds: number | null;
+}
+
 /** The findings of doctor about a PostgreSQL database. */
 export interface CheckedDatabase {
   /** Host and port of the primary. */
@@ -66,11 +83,13 @@ export interface CheckedDatabase {
   durability: { isSafe: boolean; text: string };
   /** Says why notifications between connections do not arrive; null where they do. */
   notificationProblem: string | null;
+  /** Those of the setting `store_reader`. */
+  standbys: CheckedStandby[];
 }
 
 /** Asks a database without changing it. Throws `OperatorError` where a collector could not use it. */
-export async function checkDatabase(url: string): Promise<CheckedDatabase> {
-  return (await import('./postgres_place.ts')).checkDatabase(url);
+export async function checkDatabase(url: string, readers: ReaderPlace): Promise<CheckedDatabase> {
+  return (await import('./postgres_place.ts')).checkDatabase(url, readers);
 }
 
 /** Findings as they are committed at each question, and what they mean. */
@@ -91,6 +110,29 @@ export async function openForReading(place: StorePlace, options: InsightOptions)
     enforcement: new EnforcementQuestions(store, options),
     close: () => store.close(),
   };
+}
+
+export type ReportFindings = Pick<LocalFindings, 'store' | 'insight'>;
+
+/**
+ * Makes a report for a person. A standby may answer its questions, where the settings name one; `source` then says from
+ * when the data is. What decides an action uses `openForReading`.
+ */
+export async function makeReport<T>(
+  place: StorePlace,
+  options: InsightOptions,
+  work: (findings: ReportFindings) => Promise<T>,
+): Promise<{ report: T; source: string | null }> {
+  const store = await openReports(place);
+  const triage = () => storedTriage(place);
+  const now = () => dataNowUs(Date.now() * 1000) / 1000;
+  try {
+    const insight = new Insight(store, { triage, now, ...options });
+    const { value, reading } = await readingOf(() => work({ store, insight }));
+    return { report: value, source: sourceText(reading) };
+  } finally {
+    await store.close();
+  }
 }
 
 async function storedTriage(place: StorePlace): Promise<TriageRecord[]> {

@@ -33,6 +33,7 @@ import { LiveFeed } from './live/live_feed.ts';
 import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
+import { dataNowUs } from './store/reading.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
 import { openData } from './store_place.ts';
 
@@ -85,6 +86,7 @@ async function compose(
   const { store, admin } = data;
   endings.push(
     () => store.close(),
+    () => data.reader?.close(),
     () => data.closeAdmin(),
     () => data.feed?.close(),
   );
@@ -108,7 +110,9 @@ async function compose(
   if (data.isShared) await logStorage(data, log);
 
   const rules = workloadRules(settings);
-  const workloads = new WorkloadQueries(store, rules);
+  // Questions of people. What decides an action asks the store itself.
+  const questions = data.reader ?? store;
+  const workloads = new WorkloadQueries(questions, rules);
   const live = new LiveFeed({ rules, relay: data.feed });
   const writer = new Writer(store, log, {
     stored: {
@@ -141,7 +145,10 @@ async function compose(
     rules,
     ownerRules: ownerRules(settings),
   };
-  const answers = new Insight(store, { ...judging, triage: () => admin.triage.all() });
+  const triage = () => admin.triage.all();
+  const deciding = new Insight(store, { ...judging, triage });
+  const now = () => dataNowUs(Date.now() * 1000) / 1000;
+  const answers = data.reader === null ? deciding : new Insight(data.reader, { ...judging, triage, now });
   const judgementLease = new Lease(admin, 'judgement', { durationMs: JUDGEMENT_LEASE_MS });
   const keptDays = settings.readiness_window_days;
   const kept = new KeptJudgement({
@@ -156,9 +163,13 @@ async function compose(
     defaultWindowDays: keptDays,
     log,
   });
-  const insight = new CoalescedInsight(answers, undefined, { kept, keptDays });
+  const insight = new CoalescedInsight(answers, {
+    kept,
+    keptDays,
+    onChange: () => data.reader?.requireNews(),
+  });
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
-  const alerts = new Alerts({ admin, lease, insight: insight.fresh, store, publicUrl, log });
+  const alerts = new Alerts({ admin, lease, insight: deciding, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);
   const planAlerts = await PlanAlerts.open({
     admin,
@@ -202,6 +213,7 @@ async function compose(
   });
   const app = createApp({
     insight,
+    deciding,
     enforcement,
     access,
     alerts,
@@ -212,10 +224,11 @@ async function compose(
       putCloudCounts: (counts) => store.putCloudCounts(counts),
       putCloudInstances: (instances) => store.putCloudInstances(instances),
       putCloudInventory: (inventory) => store.putCloudInventory(inventory),
-      statistics: () => store.statistics(),
+      statistics: () => questions.statistics(),
       write: (batches) => store.write(batches),
     },
     storage: data.storage,
+    reader: () => data.reader?.state() ?? null,
     leases: () => [lease.state, retentionLease.state, judgementLease.state],
     rules,
     live,

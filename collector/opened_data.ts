@@ -2,11 +2,27 @@
 import type { AdminStore } from './admin/admin_store.ts';
 import type { Storage } from './contract/storage.ts';
 import type { FeedRelay } from './live/feed_relay.ts';
-import type { CloudCount, CloudInstance, CloudInventory, Store } from './store/store.ts';
+import type { ReaderState } from './store/postgres/standby_reader.ts';
+import type { CloudCount, CloudInstance, CloudInventory, Store, StoreQueries } from './store/store.ts';
+
+/** The settings of the standbys that answer questions. */
+export interface ReaderPlace {
+  store_reader?: string | undefined;
+  store_reader_max_lag_seconds?: number;
+}
+
+/** Answers the questions of people, from a standby where one can. */
+export interface OpenedReader extends StoreQueries {
+  /** From now on, answers have everything that was stored until now. */
+  requireNews(): void;
+  state(): ReaderState;
+}
 
 /** Everything that a running collector stores. The caller closes it: the feed, the admin data and then the store. */
 export interface OpenedData {
   store: Store;
+  /** Null where the store itself answers all questions. */
+  reader: OpenedReader | null;
   admin: AdminStore;
   /** Names the place for the log. It has no password. */
   place: string;

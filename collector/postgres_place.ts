@@ -3,11 +3,11 @@
 import type { Logger } from 'pino';
 import { PostgresAdminStore } from './admin/postgres/postgres_admin_store.ts';
 import { POSTGRES_ADMIN } from './admin/postgres/postgres_schema.ts';
-import type { Storage } from './contract/storage.ts';
+import type { Storage, StoreReader } from './contract/storage.ts';
 import { LIVE_SCHEMA } from './live/postgres/feed_schema.ts';
 import { hearsNotifications, NOT_HEARD } from './live/postgres/notifications.ts';
 import { PostgresRelay } from './live/postgres/postgres_relay.ts';
-import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
+import type { OpenedAdmin, OpenedData, OpenedReader, ReaderPlace, StoredFigures } from './opened_data.ts';
 import { COLLECTOR_NAMES } from './store/postgres/connected_collectors.ts';
 import { DatabasePool } from './store/postgres/database_pool.ts';
 import { describeAddress, parseDatabaseUrl } from './store/postgres/database_url.ts';
@@ -15,17 +15,26 @@ import type { Durability } from './store/postgres/durability.ts';
 import { readDurability } from './store/postgres/durability.ts';
 import { FINDINGS_SCHEMA } from './store/postgres/findings_schema.ts';
 import { PostgresReader } from './store/postgres/postgres_reader.ts';
-import { PostgresStore } from './store/postgres/postgres_store.ts';
+import { PostgresStore, READERS } from './store/postgres/postgres_store.ts';
 import { migrate, plannedChange, requireSchema } from './store/postgres/schema_steps.ts';
+import { type ReaderState, StandbyReader } from './store/postgres/standby_reader.ts';
+import { READER_SCHEMA } from './store/postgres/timeline_marks.ts';
+import { PrimaryViews, type Views } from './store/postgres/views.ts';
 import type { OnSchemaChange, SchemaChange } from './store/schema_change.ts';
 import type { StoreQueries } from './store/store.ts';
+import { toTimestamp } from './store/time.ts';
 
 /** Connections for the admin data: sessions, tokens, alerts and plans, each for a moment. */
 const ADMIN_CONNECTIONS = 4;
 const COMMAND_CONNECTIONS = 4;
+const COMMAND_NAME = 'imdswatch command';
+
+/** The default of the setting, for callers that have no settings of a collector. */
+const MAX_LAG_SECONDS = 60;
 
 export async function openData(
   url: string,
+  readers: ReaderPlace,
   helperPrograms: readonly string[],
   onSchemaChange: OnSchemaChange,
   log: Logger,
@@ -33,22 +42,49 @@ export async function openData(
   const address = parseDatabaseUrl(url);
   const store = await PostgresStore.open(address, { helperPrograms, onSchemaChange });
   const pool = new DatabasePool(address, { max: ADMIN_CONNECTIONS, applicationName: COLLECTOR_NAMES.admin });
+  let reader: OpenedReader | null = null;
   try {
     const admin = await PostgresAdminStore.open(pool, onSchemaChange);
+    if (readers.store_reader !== undefined) {
+      await migrate(pool, READER_SCHEMA, onSchemaChange);
+      reader = await openReader(store.views, url, readers, { log });
+    }
+    const state = reader === null ? () => null : reader.state.bind(reader);
     return {
       store,
+      reader,
       admin,
       feed: await PostgresRelay.open(address, { log, onSchemaChange }),
       place: describeAddress(address),
-      storage: async () => storageOf(await store.durability()),
+      storage: async () => storageOf(await store.durability(), state()),
       isShared: true,
       closeAdmin: () => pool.close(),
     };
   } catch (error) {
+    await reader?.close();
     await pool.close();
     await store.close();
     throw error;
   }
+}
+
+/** `log` null: a command asks, which changes nothing. `onClose` closes what the views use. */
+function openReader(
+  views: Views,
+  url: string,
+  { store_reader: standbys, store_reader_max_lag_seconds: maxLagSeconds = MAX_LAG_SECONDS }: ReaderPlace,
+  { log, onClose = async () => {} }: { log: Logger | null; onClose?: () => Promise<void> },
+): Promise<StandbyReader> {
+  return StandbyReader.open(views, {
+    primary: parseDatabaseUrl(url),
+    standbys: parseDatabaseUrl(standbys!),
+    maxLagSeconds,
+    readers: log === null ? COMMAND_CONNECTIONS : READERS,
+    applicationName: log === null ? COMMAND_NAME : COLLECTOR_NAMES.standby,
+    makesMarks: log !== null,
+    log,
+    onClose,
+  });
 }
 
 export async function openQuestions(url: string): Promise<StoreQueries> {
@@ -62,11 +98,23 @@ export async function openQuestions(url: string): Promise<StoreQueries> {
   return new CommandReader(pool);
 }
 
+/** Opens the findings for a command whose answers may come from a standby. */
+export async function openReports(url: string, readers: ReaderPlace): Promise<StoreQueries> {
+  const pool = commandPool(url);
+  try {
+    await requireSchema(pool, FINDINGS_SCHEMA);
+    return await openReader(new PrimaryViews(pool), url, readers, { log: null, onClose: () => pool.close() });
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
 class CommandReader extends PostgresReader implements StoreQueries {
   readonly #connections: DatabasePool;
 
   constructor(pool: DatabasePool) {
-    super(pool);
+    super(new PrimaryViews(pool));
     this.#connections = pool;
   }
 
@@ -106,7 +154,14 @@ export async function putCloudFigures(
 /** Asks a database without changing it. Throws `OperatorError` where a collector could not use it. */
 export async function checkDatabase(
   url: string,
-): Promise<{ place: string; version: string; durability: Durability; notificationProblem: string | null }> {
+  readers: ReaderPlace,
+): Promise<{
+  place: string;
+  version: string;
+  durability: Durability;
+  notificationProblem: string | null;
+  standbys: { place: string; problem: string | null; lagSeconds: number | null }[];
+}> {
   const pool = commandPool(url);
   try {
     const [row] = await pool.query<{ version: string }>(
@@ -116,13 +171,28 @@ export async function checkDatabase(
     await requireSchema(pool, POSTGRES_ADMIN);
     const durability = await pool.session(readDurability);
     const notificationProblem = (await hearsNotifications(pool, pool)) ? null : NOT_HEARD;
-    return { place: pool.place!, version: row!.version, durability, notificationProblem };
+    const standbys = readers.store_reader === undefined ? [] : await checkStandbys(pool, url, readers);
+    return { place: pool.place!, version: row!.version, durability, notificationProblem, standbys };
   } finally {
     await pool.close();
   }
 }
 
-const SCHEMAS = [FINDINGS_SCHEMA, POSTGRES_ADMIN, LIVE_SCHEMA];
+async function checkStandbys(pool: DatabasePool, url: string, readers: ReaderPlace) {
+  const reader = await openReader(new PrimaryViews(pool), url, readers, { log: null });
+  try {
+    const nowUs = Date.now() * 1000;
+    return reader.state().standbys.map(({ place, problem, asOfUs }) => ({
+      place,
+      problem: problem?.text ?? null,
+      lagSeconds: asOfUs === null ? null : lagSeconds(asOfUs, nowUs),
+    }));
+  } finally {
+    await reader.close();
+  }
+}
+
+const SCHEMAS = [FINDINGS_SCHEMA, POSTGRES_ADMIN, LIVE_SCHEMA, READER_SCHEMA];
 
 export function plannedChanges(url: string): Promise<SchemaChange[]> {
   return withCommandPool(url, (pool) => changesOf(pool));
@@ -154,10 +224,44 @@ async function withCommandPool<T>(url: string, work: (pool: DatabasePool) => Pro
 function commandPool(url: string): DatabasePool {
   return new DatabasePool(parseDatabaseUrl(url), {
     max: COMMAND_CONNECTIONS,
-    applicationName: 'imdswatch command',
+    applicationName: COMMAND_NAME,
   });
 }
 
-function storageOf({ copies, isSafe, text }: Durability): Storage {
-  return { kind: 'postgresql', copies, survives_loss_of_machine: isSafe, text };
+function storageOf({ copies, isSafe, text }: Durability, reader: ReaderState | null): Storage {
+  return {
+    kind: 'postgresql',
+    copies,
+    survives_loss_of_machine: isSafe,
+    text,
+    reader: reader === null ? null : storeReaderOf(reader, Date.now() * 1000),
+  };
+}
+
+function storeReaderOf(
+  { standbys, maxLagSeconds, answered, byPrimary }: ReaderState,
+  nowUs: number,
+): StoreReader {
+  return {
+    max_lag_seconds: maxLagSeconds,
+    standbys: standbys.map(({ place, asOfUs, problem }) => {
+      const lag = asOfUs === null ? null : lagSeconds(asOfUs, nowUs);
+      return {
+        place,
+        problem: problem?.reason ?? null,
+        as_of: asOfUs === null ? null : toTimestamp(asOfUs),
+        lag_seconds: lag,
+        text:
+          problem === null
+            ? `The standby ${place} answers questions. Its data is ${lag} s old.`
+            : `The standby ${place} answers no questions: ${problem.text}.`,
+      };
+    }),
+    answered,
+    answered_by_primary: byPrimary,
+  };
+}
+
+function lagSeconds(asOfUs: number, nowUs: number): number {
+  return Math.max(0, Math.floor((nowUs - asOfUs) / 1e6));
 }

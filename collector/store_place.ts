@@ -4,7 +4,7 @@ import { ADMIN, openAdmin } from './admin/admin_schema.ts';
 import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
 import type { CollectorSettings } from './config.ts';
 import type { Storage } from './contract/storage.ts';
-import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
+import type { OpenedAdmin, OpenedData, ReaderPlace, StoredFigures } from './opened_data.ts';
 import type { OnSchemaChange, SchemaChange } from './store/schema_change.ts';
 import { lockDataDir } from './store/sqlite/data_dir_lock.ts';
 import { openForWriting, plannedChange } from './store/sqlite/database.ts';
@@ -14,24 +14,25 @@ import { openStore, openStoreForReading } from './store/sqlite/sqlite_store.ts';
 import type { StoreQueries } from './store/store.ts';
 
 /** The settings that say where the data is. */
-export type StorePlace = Pick<CollectorSettings, 'data_dir'> & { store?: string | undefined };
+export type StorePlace = Pick<CollectorSettings, 'data_dir'> & { store?: string | undefined } & ReaderPlace;
 
 const EMBEDDED: Storage = {
   kind: 'embedded',
   copies: 1,
   survives_loss_of_machine: false,
   text: "An acknowledged batch is on the disk of the collector's machine. It is lost with that disk, unless a backup has it.",
+  reader: null,
 };
 
 /** Opens everything for a collector, and makes what is missing. Throws `OperatorError`. */
 export async function openData(
-  { data_dir: dataDir, store: database }: StorePlace,
+  { data_dir: dataDir, store: database, ...readers }: StorePlace,
   helperPrograms: readonly string[],
   log: Logger,
 ): Promise<OpenedData> {
   const onSchemaChange: OnSchemaChange = (change) => log.info({ ...change }, changeText(change));
   if (database !== undefined) {
-    return (await postgres()).openData(database, helperPrograms, onSchemaChange, log);
+    return (await postgres()).openData(database, readers, helperPrograms, onSchemaChange, log);
   }
   const store = openStore(
     dataDir,
@@ -43,6 +44,7 @@ export async function openData(
     const admin = openAdmin(dataDir, { onSchemaChange });
     return {
       store,
+      reader: null,
       admin: new SqliteAdminStore(admin),
       place: dataDir,
       storage: async () => EMBEDDED,
@@ -59,6 +61,16 @@ export async function openData(
 /** Opens the findings for questions, while collectors go on writing. They must exist. Throws `OperatorError`. */
 export async function openQuestions({ data_dir: dataDir, store }: StorePlace): Promise<StoreQueries> {
   return store === undefined ? openStoreForReading(dataDir) : (await postgres()).openQuestions(store);
+}
+
+/**
+ * Opens the findings for the report of a command, which a standby may answer where the settings name one. Only questions
+ * within a reading are asked of it. Throws `OperatorError`.
+ */
+export async function openReports(place: StorePlace): Promise<StoreQueries> {
+  const { store, store_reader: reader } = place;
+  if (store === undefined || reader === undefined) return openQuestions(place);
+  return (await postgres()).openReports(store, place);
 }
 
 /**

@@ -6,14 +6,10 @@ import * as z from 'zod';
 import type { BurnDown, FixFirst } from '../../collector/contract/fix_first.ts';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
-import {
-  type InsightOptions,
-  openForReading,
-  type StorePlace,
-  type StoreQueries,
-} from '../../collector/local.ts';
+import type { InsightOptions, StorePlace, StoreQueries } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { CollectorClient } from '../collector_client/collector_client.ts';
+import { localReport } from '../local_report.ts';
 import { burnDownOf, fixFirstOf, offendersOf } from '../remote_questions.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
@@ -119,25 +115,19 @@ function print(answer: unknown, json: boolean, table: string): void {
 }
 
 async function localBurnDown(settings: z.infer<typeof offendersSettings>): Promise<BurnDown> {
-  const { insight, close } = await openForReading(settings, judgingOptions(settings));
-  try {
+  return localReport(settings, judgingOptions(settings), ({ insight }) => {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - BURN_DOWN_DAYS * UNIT_MS['d']! * 1000;
-    return await insight.burnDown({ window: { sinceUs, untilUs } });
-  } finally {
-    await close();
-  }
+    return insight.burnDown({ window: { sinceUs, untilUs } });
+  });
 }
 
 async function localFixFirst(settings: z.infer<typeof offendersSettings>): Promise<FixFirst> {
-  const { insight, close } = await openForReading(settings, judgingOptions(settings));
-  try {
+  return localReport(settings, judgingOptions(settings), ({ insight }) => {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - settings.readiness_window_days * UNIT_MS['d']! * 1000;
-    return await insight.fixFirst({ window: { sinceUs, untilUs } });
-  } finally {
-    await close();
-  }
+    return insight.fixFirst({ window: { sinceUs, untilUs } });
+  });
 }
 
 /**
@@ -149,14 +139,11 @@ export async function readOffenders(
   { sinceMs, all }: { sinceMs: number | null; all: boolean },
   options: InsightOptions,
 ): Promise<Offender[]> {
-  const { store, insight, close } = await openForReading(place, options);
-  try {
+  return localReport(place, options, async ({ store, insight }) => {
     const window = await windowSince(store, sinceMs);
     const offenders = await insight.offenders({ window });
     return all ? offenders : offenders.filter(({ severity }) => severity !== 'none');
-  } finally {
-    await close();
-  }
+  });
 }
 
 /** Returns the window from `sinceMs`, or from the first stored call when it is null, until now. */

@@ -5,9 +5,10 @@
 import * as z from 'zod';
 import type { Group, GroupDetail } from '../../collector/contract/group.ts';
 import type { Host, Readiness } from '../../collector/contract/host.ts';
-import { openForReading } from '../../collector/local.ts';
+import type { ReportFindings } from '../../collector/local.ts';
 import { parseGroupAttribute } from '../../common/group_id.ts';
 import { OperatorError } from '../../common/operator_error.ts';
+import { localReport } from '../local_report.ts';
 import { groupOf, groupsOf, readinessOf } from '../remote_questions.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
@@ -58,42 +59,46 @@ export async function run(argv: string[]): Promise<number> {
       'Give only one of --host, --group-by and --group. A part of a group proves nothing about it.',
     );
   }
-  const answers = await answersOf(settings, given);
-  const columns = process.stdout.columns ?? 100;
-  try {
-    if (settings.group !== undefined) {
-      const group = await answers.group(settings.group);
-      if (group === null) {
-        throw new OperatorError(
-          1,
-          `No instance belonged to the group "${settings.group}" in the window. "imdswatch readiness --group-by asg" lists groups; a tag is written tag:KEY=VALUE.`,
-        );
-      }
-      print(group, () => groupText(group, columns));
-    } else if (settings.group_by !== undefined) {
-      const groups = await answers.groups(settings.group_by);
-      print(groups, () => groupsTable(groups, settings.group_by!, columns));
-    } else {
-      const hosts = await answers.hosts(settings.host);
-      if (hosts.length === 0 && settings.host !== undefined) {
-        throw new OperatorError(
-          1,
-          `No host "${settings.host}" has reported to this collector. Run the command without --host to list all hosts.`,
-        );
-      }
-      print(
-        hosts.map(({ host, readiness }) => ({ ...host, readiness })),
-        () => readinessTable(hosts, columns),
+  const answer = await withAnswers(settings, given, (answers) => answerOf(settings, answers));
+  process.stdout.write(
+    settings.json ? `${visibleJson(answer.json, 2)}\n` : answer.table(process.stdout.columns ?? 100),
+  );
+  return 0;
+}
+
+/** An answer as JSON, and as a table or text of so many columns. */
+interface Answer {
+  json: unknown;
+  table: (columns: number) => string;
+}
+
+async function answerOf(settings: z.infer<typeof readinessSettings>, answers: Answers): Promise<Answer> {
+  if (settings.group !== undefined) {
+    const group = await answers.group(settings.group);
+    if (group === null) {
+      throw new OperatorError(
+        1,
+        `No instance belonged to the group "${settings.group}" in the window. "imdswatch readiness --group-by asg" lists groups; a tag is written tag:KEY=VALUE.`,
       );
     }
-    return 0;
-  } finally {
-    await answers.close();
+    return { json: group, table: (columns) => groupText(group, columns) };
   }
-
-  function print(answer: unknown, table: () => string): void {
-    process.stdout.write(settings.json ? `${visibleJson(answer, 2)}\n` : table());
+  if (settings.group_by !== undefined) {
+    const by = settings.group_by;
+    const groups = await answers.groups(by);
+    return { json: groups, table: (columns) => groupsTable(groups, by, columns) };
   }
+  const hosts = await answers.hosts(settings.host);
+  if (hosts.length === 0 && settings.host !== undefined) {
+    throw new OperatorError(
+      1,
+      `No host "${settings.host}" has reported to this collector. Run the command without --host to list all hosts.`,
+    );
+  }
+  return {
+    json: hosts.map(({ host, readiness }) => ({ ...host, readiness })),
+    table: (columns) => readinessTable(hosts, columns),
+  };
 }
 
 interface Answers {
@@ -101,28 +106,34 @@ interface Answers {
   hosts(idOrName: string | undefined): Promise<{ host: Host; readiness: Readiness }[]>;
   groups(by: string): Promise<Group[]>;
   group(id: string): Promise<GroupDetail | null>;
-  close(): Promise<void> | void;
 }
 
-/** Answers by the API of the collector that `--collector` names, or from its store on this machine. */
-async function answersOf(
+/** Asks the API of the collector that `--collector` names, or its store on this machine. */
+async function withAnswers<T>(
   settings: z.infer<typeof readinessSettings>,
   given: ReadonlySet<string>,
-): Promise<Answers> {
+  work: (answers: Answers) => Promise<T>,
+): Promise<T> {
   const client = collectorClientOf(settings, given);
-  if (client !== null) {
-    return {
+  if (client === null) {
+    return localReport(settings, judgingOptions(settings), ({ insight }) =>
+      work(localAnswers(insight, settings.readiness_window_days)),
+    );
+  }
+  try {
+    return await work({
       hosts: (idOrName) => readinessOf(client, idOrName),
       groups: (by) => groupsOf(client, by),
       group: (id) => groupOf(client, id),
-      close: () => client.close(),
-    };
+    });
+  } finally {
+    client.close();
   }
-  const { insight, close } = await openForReading(settings, judgingOptions(settings));
+}
+
+function localAnswers(insight: ReportFindings['insight'], windowDays: number): Answers {
   const nowUs = Date.now() * 1000;
-  const question = {
-    window: { sinceUs: nowUs - settings.readiness_window_days * 86_400_000_000, untilUs: nowUs },
-  };
+  const question = { window: { sinceUs: nowUs - windowDays * 86_400_000_000, untilUs: nowUs } };
   return {
     hosts: async (idOrName) => {
       const filter = idOrName === undefined ? {} : { named: idOrName };
@@ -132,6 +143,5 @@ async function answersOf(
     },
     groups: (by) => insight.groups(parseGroupAttribute(by)!, question),
     group: (id) => insight.group(id, question),
-    close,
   };
 }

@@ -5,7 +5,7 @@
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { checkDatabase, DATABASES } from '../../collector/local.ts';
+import { type CheckedStandby, checkDatabase, DATABASES } from '../../collector/local.ts';
 import {
   AS_ROOT,
   type Check,
@@ -28,8 +28,9 @@ const MIN_FREE_BYTES = 256 * 1_024 * 1_024;
 export const store: Check<CollectorSide> = {
   name: 'store',
   applies: () => true,
-  run({ settings: { data_dir: directory, store: database } }) {
-    if (database !== undefined) return inDatabase(database);
+  run({ settings }) {
+    const { data_dir: directory, store: database } = settings;
+    if (database !== undefined) return inDatabase(database, settings);
     try {
       if (statSync(directory, { throwIfNoEntry: false }) === undefined) {
         return [
@@ -55,17 +56,27 @@ export const store: Check<CollectorSide> = {
   },
 };
 
-async function inDatabase(url: string): Promise<Finding[]> {
+async function inDatabase(url: string, settings: CollectorSide['settings']): Promise<Finding[]> {
   try {
-    const { place, version, durability, notificationProblem } = await checkDatabase(url);
+    const { place, version, durability, notificationProblem, standbys } = await checkDatabase(url, settings);
     return [
       ok(`the primary ${place} answers: PostgreSQL ${version}`),
       durability.isSafe ? ok(durability.text) : warn(durability.text, SEE_POSTGRESQL),
       ...(notificationProblem === null ? [] : [warn(notificationProblem, SEE_POSTGRESQL)]),
+      ...standbys.map(standbyFinding),
     ];
   } catch (error) {
     return [fail(messageOf(error), SEE_POSTGRESQL)];
   }
+}
+
+function standbyFinding({ place, problem, lagSeconds }: CheckedStandby): Finding {
+  return problem === null
+    ? ok(`the standby ${place} answers questions; its data is ${lagSeconds} s old`)
+    : warn(
+        `the standby ${place} answers no questions: ${problem}`,
+        'The primary answers in its place. "A standby for questions" in docs/postgresql.md says what each reason means.',
+      );
 }
 
 const SEE_POSTGRESQL = 'docs/postgresql.md says how to set up the database.';

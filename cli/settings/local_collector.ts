@@ -24,6 +24,8 @@ export const storeShape = collectorSettings.pick({ data_dir: true, store: true }
 export const judgingShape = collectorSettings.pick({
   data_dir: true,
   store: true,
+  store_reader: true,
+  store_reader_max_lag_seconds: true,
   readiness_window_days: true,
   readiness_max_missing_seconds: true,
   silent_after_seconds: true,

@@ -5,6 +5,7 @@ import { HTTPException } from 'hono/http-exception';
 import { type Rate, TokenBuckets } from '../../common/token_bucket.ts';
 import { DatabaseUnavailableError, isConnectionLost } from '../store/postgres/database_errors.ts';
 import { authorize, identify } from './authorization.ts';
+import { dataSource } from './data_source.ts';
 import { serveDocument } from './document.ts';
 import type { ApiApp, ApiEnv } from './env.ts';
 import { noStore, securityHeaders } from './headers.ts';
@@ -73,6 +74,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   app.use(identify(parts, { principals, addresses, health }));
   app.use(authorize(parts));
   app.use(acceptableBody);
+  app.use(dataSource);
 
   healthRoutes(app, parts);
   metricsRoutes(app, parts);

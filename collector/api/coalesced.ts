@@ -4,6 +4,7 @@
  * asking.
  */
 import type { Counters } from '../../protocol/records.ts';
+import { currentReading, noteIn, type Reading, readingOf } from '../store/reading.ts';
 
 export interface CoalescedOptions {
   /** Returns for how long an answer is given out that took `costMs`, and after which time it is renewed. */
@@ -16,8 +17,14 @@ export interface CoalescedOptions {
 /** An answer that took less time is not kept, so that a page shows what has just been stored. */
 const CHEAP_MS = 50;
 
+/** A value, and from when the data is that it was made of. */
+interface Read<T> {
+  value: T;
+  reading: Reading;
+}
+
 interface Answer {
-  value: unknown;
+  read: Read<unknown>;
   /** A question after this time starts a renewal. */
   renewMs: number;
   /** After this time the answer is forgotten. */
@@ -28,7 +35,7 @@ export class Coalesced {
   readonly #lifetime: CoalescedOptions['lifetime'];
   readonly #maxAnswers: number;
   readonly #nowMs: () => number;
-  readonly #inFlight = new Map<string, Promise<unknown>>();
+  readonly #inFlight = new Map<string, Promise<Read<unknown>>>();
   /** The oldest first. */
   readonly #answers = new Map<string, Answer>();
   readonly #counters = { questions: 0, questions_shared: 0, questions_remembered: 0, renewal_failures: 0 };
@@ -39,20 +46,29 @@ export class Coalesced {
     this.#nowMs = nowMs;
   }
 
-  /** Returns the answer to the question `key`. Answers are shared: a caller must not change one. */
-  answer<T>(key: string, ask: () => Promise<T>): Promise<T> {
+  /**
+   * Returns the answer to the question `key`. Answers are shared: a caller must not change one. The reading of the caller
+   * notes from when the data of the answer is.
+   */
+  async answer<T>(key: string, ask: () => Promise<T>): Promise<T> {
+    const { value, reading } = await this.#read(key, ask);
+    noteIn(currentReading(), reading);
+    return value;
+  }
+
+  #read<T>(key: string, ask: () => Promise<T>): Promise<Read<T>> {
     this.#counters.questions += 1;
     const nowMs = this.#nowMs();
     const known = this.#answers.get(key);
     if (known !== undefined && nowMs < known.endMs) {
       this.#counters.questions_remembered += 1;
       if (nowMs >= known.renewMs && !this.#inFlight.has(key)) this.#renew(key, ask);
-      return Promise.resolve(known.value as T);
+      return Promise.resolve(known.read as Read<T>);
     }
     const running = this.#inFlight.get(key);
     if (running !== undefined) {
       this.#counters.questions_shared += 1;
-      return running as Promise<T>;
+      return running as Promise<Read<T>>;
     }
     return this.#ask(key, ask);
   }
@@ -78,15 +94,15 @@ export class Coalesced {
     });
   }
 
-  #ask<T>(key: string, ask: () => Promise<T>): Promise<T> {
+  #ask<T>(key: string, ask: () => Promise<T>): Promise<Read<T>> {
     const beganMs = this.#nowMs();
-    const pending = ask().then(
-      (value) => {
+    const pending = readingOf(ask).then(
+      (read) => {
         if (this.#inFlight.get(key) === pending) {
           this.#inFlight.delete(key);
-          this.#keep(key, value, beganMs);
+          this.#keep(key, read, beganMs);
         }
-        return value;
+        return read;
       },
       (error) => {
         if (this.#inFlight.get(key) === pending) this.#inFlight.delete(key);
@@ -97,7 +113,7 @@ export class Coalesced {
     return pending;
   }
 
-  #keep(key: string, value: unknown, beganMs: number): void {
+  #keep(key: string, read: Read<unknown>, beganMs: number): void {
     const nowMs = this.#nowMs();
     const costMs = nowMs - beganMs;
     this.#answers.delete(key);
@@ -106,9 +122,9 @@ export class Coalesced {
     }
     if (costMs < CHEAP_MS) return;
     const { renewAfterMs, keepMs } = this.#lifetime(costMs);
-    this.#answers.set(key, { value, renewMs: nowMs + renewAfterMs, endMs: nowMs + keepMs });
+    this.#answers.set(key, { read, renewMs: nowMs + renewAfterMs, endMs: nowMs + keepMs });
     setTimeout(() => {
-      if (this.#answers.get(key)?.value === value) this.#answers.delete(key);
+      if (this.#answers.get(key)?.read === read) this.#answers.delete(key);
     }, keepMs).unref();
   }
 }

@@ -9,6 +9,7 @@ import type { Insight } from '../insight/insight.ts';
 import { type KeptAnswers, NOTHING_KEPT } from '../insight/kept/kept_answers.ts';
 import type { HostFilter, Question } from '../insight/question.ts';
 import { narrows } from '../store/host_filter.ts';
+import { dataAsOfUs } from '../store/reading.ts';
 import { Coalesced } from './coalesced.ts';
 import type { FreshAnswers, RememberedAnswers } from './parts.ts';
 
@@ -29,6 +30,16 @@ const BOARD_KEPT_PER_COST = 40;
 /** Prometheus asks once a minute at the latest, and then always finds one. */
 const MAX_BOARD_KEPT_MS = 120_000;
 
+export interface CoalescedInsightOptions {
+  /** Milliseconds of a clock that never goes back. */
+  nowMs?: () => number;
+  /** Answers of large fleets. Its offenders are those of `keptDays` days. */
+  kept?: KeptAnswers;
+  keptDays?: number;
+  /** Runs when a person has changed something. */
+  onChange?: () => void;
+}
+
 export class CoalescedInsight implements RememberedAnswers {
   /** Answers that are always worked out anew, for alerts and exports. */
   readonly fresh: FreshAnswers;
@@ -38,16 +49,16 @@ export class CoalescedInsight implements RememberedAnswers {
   readonly #asOfUs = new WeakMap<object, number>();
   /** Boards have all hosts: no more than that of now and one of the past are kept. */
   readonly #boards: Coalesced;
+  readonly #onChange: () => void;
 
-  /** `nowMs`: milliseconds of a clock that never goes back. `kept`: offenders are those of `keptDays` days. */
   constructor(
     insight: FreshAnswers,
-    nowMs?: () => number,
-    { kept = NOTHING_KEPT, keptDays = 0 }: { kept?: KeptAnswers; keptDays?: number } = {},
+    { nowMs, kept = NOTHING_KEPT, keptDays = 0, onChange = () => {} }: CoalescedInsightOptions = {},
   ) {
     this.fresh = insight;
     this.#kept = kept;
     this.#keptDays = keptDays;
+    this.#onChange = onChange;
     const lifetime = (costMs: number) => {
       const keepMs = Math.min(costMs * KEPT_PER_COST, MAX_KEPT_MS);
       return { keepMs, renewAfterMs: keepMs / 2 };
@@ -65,7 +76,7 @@ export class CoalescedInsight implements RememberedAnswers {
   }
 
   asOfUs(answer: object): number {
-    return this.#asOfUs.get(answer) ?? Date.now() * 1000;
+    return this.#asOfUs.get(answer) ?? dataAsOfUs(Date.now() * 1000);
   }
 
   overview(question: Question, filter: HostFilter): ReturnType<Insight['overview']> {
@@ -133,6 +144,7 @@ export class CoalescedInsight implements RememberedAnswers {
    * soon instead, and its time is told.
    */
   forget(): void {
+    this.#onChange();
     this.#answers.forget();
     this.#boards.forget();
     this.#kept.renewSoon();

@@ -1,4 +1,5 @@
 /** Streams whole results as CSV or NDJSON. No more is in memory than the client reads. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
@@ -77,13 +78,14 @@ export interface ExportOptions {
 }
 
 /**
- * Answers with an export. A failure midway closes the connection, so that a part is not taken for the whole
- * result.
+ * Answers with an export. The first part is made before the answer begins, so that its headers can say from when the data
+ * is, and a failure there is a problem like any other. A failure midway closes the connection, so that a part is not
+ * taken for the whole result.
  */
-export function exportAnswer(
+export async function exportAnswer(
   c: Context<ApiEnv>,
   { format, name, schema, items, log, metrics }: ExportOptions,
-): Response {
+): Promise<Response> {
   const columns = columnsOf(schema);
   const lineOf =
     format === 'csv'
@@ -102,12 +104,17 @@ export function exportAnswer(
     if (text !== '') yield text;
   }
   const iterator = chunks();
+  let first: IteratorResult<string> | null = await iterator.next();
+  // Whoever reads the body later goes on with the same reading of the store.
+  const inReading = AsyncLocalStorage.snapshot();
+  const next = () => inReading(() => iterator.next());
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
-          const { done, value } = await iterator.next();
+          const { done, value } = first ?? (await next());
+          first = null;
           if (done === true) controller.close();
           else controller.enqueue(encoder.encode(value));
         } catch (error) {

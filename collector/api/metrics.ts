@@ -7,6 +7,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { VERSION } from '../../common/version.ts';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { LeaseState } from '../admin/lease.ts';
+import type { ReaderState } from '../store/postgres/standby_reader.ts';
 import type { StoredCounts } from '../store/stored_tally.ts';
 import type { ApiEnv } from './env.ts';
 import { type Findings, FleetMetrics } from './fleet_metrics.ts';
@@ -35,6 +36,8 @@ export interface CollectorState extends Observed {
   /** Machines that surely have a batch on disk when it is acknowledged; null where the store did not answer. */
   copies: number | null;
   leases: readonly LeaseState[];
+  /** The standbys that answer questions; null where there are none. */
+  reader: ReaderState | null;
 }
 
 export interface MetricDescription {
@@ -69,6 +72,9 @@ export class ApiMetrics {
   readonly #unwatched: Counter;
   readonly #fleet: FleetMetrics;
   readonly #stages: StageMetrics;
+  readonly #standbyLag: Gauge;
+  readonly #standbyUsable: Gauge;
+  readonly #questions: Counter;
   #rateLimited: () => number = () => 0;
 
   constructor() {
@@ -112,6 +118,22 @@ export class ApiMetrics {
       'How often the lease has changed hands, shown by the collector that has it.',
       ['lease'],
     );
+    this.#standbyLag = gauge(
+      'standby_lag_seconds',
+      'Age of the data of a standby in store_reader. Missing while it is not known.',
+      ['standby'],
+    );
+    this.#standbyUsable = gauge(
+      'standby_usable',
+      '1 while a standby in store_reader can answer questions; else 0.',
+      ['standby'],
+    );
+    this.#questions = new Counter({
+      name: 'imdswatch_store_reader_questions_total',
+      help: 'Questions to the store that were meant for a standby, by the server that answered, and why that was the primary.',
+      labelNames: ['server', 'reason'],
+      registers,
+    });
     const limited: Counter = new Counter({
       name: 'imdswatch_http_rate_limited_total',
       help: 'Requests that were refused by a rate limit.',
@@ -199,6 +221,7 @@ export class ApiMetrics {
     if (state.copies === null) this.#copies.remove();
     else this.#copies.set(state.copies);
     this.#putLeases(state.leases);
+    this.#putReader(state.reader);
     this.#putStored(state.stored);
     this.#putAgents(state.agentVersions);
     if (state.certificateEndsMs === null) this.#certificateEnds.remove();
@@ -214,6 +237,20 @@ export class ApiMetrics {
     for (const { name: lease, isHeld, epoch } of leases) {
       this.#leaseHeld.set({ lease }, isHeld ? 1 : 0);
       if (epoch !== null) this.#leaseEpoch.set({ lease }, epoch);
+    }
+  }
+
+  #putReader(reader: ReaderState | null): void {
+    for (const metric of [this.#standbyLag, this.#standbyUsable, this.#questions]) metric.reset();
+    if (reader === null) return;
+    const nowUs = Date.now() * 1000;
+    for (const { place: standby, asOfUs, problem } of reader.standbys) {
+      this.#standbyUsable.set({ standby }, problem === null ? 1 : 0);
+      if (asOfUs !== null) this.#standbyLag.set({ standby }, Math.max(0, Math.floor((nowUs - asOfUs) / 1e6)));
+    }
+    this.#questions.inc({ server: 'standby', reason: '' }, reader.answered);
+    for (const [reason, count] of Object.entries(reader.byPrimary)) {
+      this.#questions.inc({ server: 'primary', reason }, count);
     }
   }
 

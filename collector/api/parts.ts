@@ -10,6 +10,7 @@ import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { LiveFeed } from '../live/live_feed.ts';
+import type { ReaderState } from '../store/postgres/standby_reader.ts';
 import type { Store } from '../store/store.ts';
 import type { WorkloadRules } from '../store/workload_rules.ts';
 import type { ApiMetrics, Observed } from './metrics.ts';
@@ -53,7 +54,7 @@ export interface RememberedAnswers extends InsightAnswers {
   readonly fresh: FreshAnswers;
   /** Returns when an answer of this object was worked out: everything that was stored before counts. */
   asOfUs(answer: object): number;
-  /** Forgets the kept answers after a change by a person. */
+  /** Forgets the kept answers after a change by a person, and has new ones show it. */
   forget(): void;
 }
 export type ApiAccess = Methods<
@@ -89,6 +90,8 @@ export type FindingsStore = Methods<
 
 export interface ApiParts {
   insight: RememberedAnswers;
+  /** Answers of the store itself, for what changes something. */
+  deciding: Methods<Insight, 'offender' | 'triageRecords'>;
   enforcement: Methods<
     EnforcementQuestions,
     'hosts' | 'hostsAfter' | 'refusedCalls' | 'newHosts' | 'acceptedCalls' | 'hostsOfCaller' | 'watched'
@@ -101,6 +104,8 @@ export interface ApiParts {
   store: FindingsStore;
   /** Says what an acknowledgement is worth in the store now. */
   storage: () => Promise<Storage>;
+  /** The standbys that answer questions; null where there are none. */
+  reader: () => ReaderState | null;
   /** The work that one of several collectors does, and whether it is this one. */
   leases: () => readonly LeaseState[];
   rules: WorkloadRules;

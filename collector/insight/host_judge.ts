@@ -144,13 +144,14 @@ export class HostJudge {
 
   /** Judges the hosts of a list, with all evidence. */
   async judgeHosts(questionWindow: Window, hosts: string[]): Promise<JudgedHost[]> {
+    const all = await this.#store.hosts(hosts);
+    // The present is that of the data, which is known by now.
     const window = this.readinessWindow(questionWindow);
     const reported = this.#reported(window);
     // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls
     // are missing.
-    const [all, coverage, totals, counts, instances, hops] = await Promise.all([
-      this.#store.hosts(hosts),
-      this.#store.coverage(reported, hosts),
+    const coverage = await this.#store.coverage(reported, hosts);
+    const [totals, counts, instances, hops] = await Promise.all([
       this.#store.hostTotals({ window: reported, hosts, identities: null }),
       this.#store.cloudCounts(window, hosts),
       this.#store.cloudInstances(hosts),

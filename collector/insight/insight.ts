@@ -95,7 +95,8 @@ export class Insight {
         held?.add(brief, profileOf(brief));
       }
     }
-    return { asOfUs, hosts, profiles };
+    // The data can be older than the question.
+    return { asOfUs: Math.min(asOfUs, this.#nowUs()), hosts, profiles };
   }
 
   /** Judges all hosts once, for the board and for what to fix first. */
@@ -451,7 +452,9 @@ export class Insight {
   /** Returns the workloads whose fix frees the most hosts, at most `limit`. Verdicts are those of `hostPage`. */
   async fixFirst({ window }: Question, filter: HostFilter = {}, limit = 10): Promise<FixFirst> {
     const asOfUs = this.#nowUs();
-    return this.fixFirstOf(await this.#progress.held(window, choiceOf(filter)), asOfUs, limit);
+    const held = await this.#progress.held(window, choiceOf(filter));
+    // The data can be older than the question.
+    return this.fixFirstOf(held, Math.min(asOfUs, this.#nowUs()), limit);
   }
 
   /** Returns the same of hosts that were judged before. Triage is that of now. */

@@ -2,10 +2,12 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
+import { type DataSource, onDataSource } from './api/client.ts';
 import { asProblem } from './api/resource.ts';
 import { useSession, useSessionState } from './api/session.tsx';
 import { Icon, type IconName } from './parts/icon.tsx';
 import { chooseTheme, currentTheme, type Theme } from './theme.ts';
+import { LocalTime } from './time.tsx';
 import { DAYS, DEFAULT_DAYS, daysOf, query, useUrlState } from './url_state.ts';
 import './shell.css';
 
@@ -58,9 +60,30 @@ export function Shell({ children }: { children: ComponentChildren }) {
         <Account />
       </nav>
       <main id="main" tabIndex={-1} ref={main}>
+        <OldDataNotice />
         {children}
       </main>
     </div>
+  );
+}
+
+/** Data of a standby is shown with its age from this lag on. Below it, the data changes as often as the page loads it. */
+const NOTICED_LAG_SECONDS = 10;
+
+/** Says that the last answer has old data, because the standby that gave it is behind. */
+function OldDataNotice() {
+  const [source, setSource] = useState<DataSource | null>(null);
+  useEffect(() => {
+    onDataSource(setSource);
+    return () => onDataSource(() => {});
+  }, []);
+  const lag = source?.lagSeconds ?? 0;
+  if (source === null || lag < NOTICED_LAG_SECONDS) return null;
+  return (
+    <p class="old-data" role="status">
+      These numbers are of <LocalTime at={source.asOf} />: the standby of the database that gave them is {lag}{' '}
+      seconds behind.
+    </p>
   );
 }
 

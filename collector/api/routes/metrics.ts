@@ -38,6 +38,7 @@ export function metricsRoutes(app: ApiApp, parts: ApiParts): void {
       copies,
       leases: parts.leases(),
       ...parts.observed(),
+      reader: parts.reader(),
     });
     return c.text(text, 200, { 'Content-Type': metrics.contentType() });
   });

@@ -22,13 +22,13 @@ const changeRoute = route({
   responses: { 200: jsonAnswer(Triage, 'The triage as it is now.') },
 });
 
-export function triageRoutes(app: ApiApp, { insight, triage, defaultWindowDays }: ApiParts): void {
+export function triageRoutes(app: ApiApp, { insight, deciding, triage, defaultWindowDays }: ApiParts): void {
   app.openapi(changeRoute, async (c) => {
     const { id } = c.req.valid('param');
     const question = questionOf({}, defaultWindowDays);
-    const found = await insight.fresh.offender(id, question);
+    const found = await deciding.offender(id, question);
     if (found === null) throw unknown(id);
-    const records = await insight.fresh.triageRecords(found.id);
+    const records = await deciding.triageRecords(found.id);
     try {
       await triage.change(
         { workload: found.id, title: found.title, joined: records.filter((each) => each !== found.id) },
@@ -41,7 +41,7 @@ export function triageRoutes(app: ApiApp, { insight, triage, defaultWindowDays }
       throw error;
     }
     insight.forget();
-    const changed = await insight.fresh.offender(found.id, questionOf({}, defaultWindowDays));
+    const changed = await deciding.offender(found.id, questionOf({}, defaultWindowDays));
     if (changed === null) throw unknown(id);
     return c.json(changed.triage, 200);
   });

@@ -9,6 +9,7 @@ export const COLLECTOR_NAMES = {
   dictionaries: 'imdswatch dictionaries',
   reader: 'imdswatch reader',
   admin: 'imdswatch admin',
+  standby: 'imdswatch standby reader',
 } as const;
 
 /** The connections of a collector that has just ended are there for a moment longer. */

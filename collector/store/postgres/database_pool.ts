@@ -37,6 +37,8 @@ export interface PoolOptions {
    * statements about few rows of large tables.
    */
   prepares: boolean;
+  /** Takes a server that is a standby too. Who asks must find out what it is. */
+  anyServer: boolean;
 }
 
 export const POOL_OPTIONS: PoolOptions = {
@@ -47,6 +49,7 @@ export const POOL_OPTIONS: PoolOptions = {
   idleInTransactionMs: 5_000,
   connectMs: 5_000,
   prepares: false,
+  anyServer: false,
 };
 
 /** The client notices a silent network so much later than the server would have ended the statement. */
@@ -127,9 +130,15 @@ export class DatabasePool {
    * Runs `work` in a transaction: all of its changes are stored, or none. Resolves when the commit is as durable as the
    * database is configured to make it. Throws `DatabaseUnavailableError`, `UnknownOutcomeError` where the commit was
    * not confirmed, or what `work` throws. `mode` follows `BEGIN`, such as `READ ONLY ISOLATION LEVEL REPEATABLE READ`.
+   * `before` runs on the same connection before the transaction, which does not begin where it throws.
    */
-  transaction<T>(work: (session: Session) => Promise<T>, mode = ''): Promise<T> {
+  transaction<T>(
+    work: (session: Session) => Promise<T>,
+    mode = '',
+    before?: (session: Session) => Promise<void>,
+  ): Promise<T> {
     return this.#withClient(async (client, generation) => {
+      await before?.(this.#sessionOf(client, generation));
       await client.query(`BEGIN ${mode}`);
       let result: T;
       const errors: unknown[] = [];
@@ -353,8 +362,11 @@ export class DatabasePool {
     };
     const { rows } = await client.query(question);
     const { standby, read_only: readOnly, version, encoding, started } = rows[0];
-    if (standby === true) throw new Error('it is a standby');
-    if (readOnly === 'on') throw new Error('it takes no changes (default_transaction_read_only is on)');
+    const { anyServer } = this.#options;
+    if (standby === true && !anyServer) throw new Error('it is a standby');
+    if (readOnly === 'on' && !anyServer) {
+      throw new Error('it takes no changes (default_transaction_read_only is on)');
+    }
     if (version < MIN_VERSION) {
       throw new Error(`it is PostgreSQL ${Math.floor(version / 10_000)}, and 15 or later is needed`);
     }

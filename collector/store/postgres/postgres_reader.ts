@@ -17,37 +17,29 @@ import type {
 import type { CallerFacts } from '../workload_identity.ts';
 import { readCalls } from './calls_reader.ts';
 import { CoverageReader } from './coverage_reader.ts';
-import { isConnectionLost } from './database_errors.ts';
-import type { DatabasePool, Session } from './database_pool.ts';
+import type { Session } from './database_pool.ts';
 import { HostChoices } from './host_choice.ts';
 import { readMembers } from './members_reader.ts';
 import { all, bounded, hostCondition, identityCondition, SqlParameters } from './question.ts';
 import { identityOf, StoredValues } from './stored_values.ts';
 import { type ChosenScope, TotalsReader } from './totals_reader.ts';
+import type { Views } from './views.ts';
 import { readWorkloadHosts } from './workload_hosts.ts';
 
-const VIEW = 'ISOLATION LEVEL REPEATABLE READ READ ONLY';
-
 export class PostgresReader implements Omit<StoreQueries, 'close'> {
-  readonly #pool: DatabasePool;
+  readonly #views: Views;
   readonly #choices = new HostChoices();
   readonly #totals: TotalsReader;
   readonly #coverage: CoverageReader;
 
-  constructor(pool: DatabasePool) {
-    this.#pool = pool;
+  constructor(views: Views) {
+    this.#views = views;
     this.#totals = new TotalsReader(new StoredValues());
     this.#coverage = new CoverageReader(this.#choices, this.#totals);
   }
 
-  /** Asks in a transaction that only reads, and once more where the connection was lost. */
-  async #view<T>(ask: (session: Session) => Promise<T>): Promise<T> {
-    try {
-      return await this.#pool.transaction(ask, VIEW);
-    } catch (error) {
-      if (!isConnectionLost(error)) throw error;
-      return this.#pool.transaction(ask, VIEW);
-    }
+  #view<T>(ask: (session: Session) => Promise<T>): Promise<T> {
+    return this.#views.view(ask);
   }
 
   #inScope<T>(scope: Scope, ask: (session: Session, scope: ChosenScope) => Promise<T>): Promise<T> {

@@ -27,6 +27,7 @@ import { PostgresReader } from './postgres_reader.ts';
 import { PostgresWriter } from './postgres_writer.ts';
 import { Retainer } from './retention.ts';
 import { migrate } from './schema_steps.ts';
+import { PrimaryViews, type Views } from './views.ts';
 
 export interface PostgresStoreOptions {
   /** Names of programs that are not the workload, besides the built-in ones. */
@@ -40,9 +41,11 @@ export interface PostgresStoreOptions {
 
 const LANES = 2;
 /** Connections for questions. The page asks several at a time. */
-const READERS = 6;
+export const READERS = 6;
 
 export class PostgresStore extends PostgresReader implements Store {
+  /** The views of its questions. */
+  readonly views: Views;
   readonly #pools: readonly DatabasePool[];
   readonly #writes: DatabasePool;
   readonly #writer: PostgresWriter;
@@ -54,7 +57,9 @@ export class PostgresStore extends PostgresReader implements Store {
     partitions: Partitions,
     options: Required<Omit<PostgresStoreOptions, 'onSchemaChange'>>,
   ) {
-    super(questions);
+    const views = new PrimaryViews(questions);
+    super(views);
+    this.views = views;
     this.#pools = [questions, writes, dictionaries];
     this.#writes = writes;
     this.#writer = new PostgresWriter({ pool: writes, dictionaries, partitions, ...options });

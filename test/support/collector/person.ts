@@ -4,11 +4,11 @@ import type { Collector } from '../../../collector/main.ts';
 
 export class Person {
   readonly #url: string;
-  readonly #headers: Record<string, string>;
+  readonly headers: Readonly<Record<string, string>>;
 
   constructor(url: string, headers: Record<string, string>) {
     this.#url = url;
-    this.#headers = headers;
+    this.headers = headers;
   }
 
   static async signIn({ pageUrl, signInLink }: Collector): Promise<Person> {
@@ -29,8 +29,8 @@ export class Person {
   ): Promise<Response> {
     const url = new URL(`/api/v1${path}`, this.#url);
     const more = signal === undefined ? {} : { signal };
-    if (json === undefined) return fetch(url, { method, headers: this.#headers, ...more });
-    const headers = { ...this.#headers, 'content-type': 'application/json' };
+    if (json === undefined) return fetch(url, { method, headers: this.headers, ...more });
+    const headers = { ...this.headers, 'content-type': 'application/json' };
     return fetch(url, { method, headers, body: JSON.stringify(json), ...more });
   }
 

@@ -74,7 +74,7 @@ describe('two releases on one database', { skip: NO_POSTGRES }, () => {
     assert.match(
       stdout,
       new RegExp(
-        `^findings: version ${VERSION} to ${VERSION + 1} \\(counts calls by host\\)\\. Release \\S+ or later .*\nadmin: version \\d+, up to date\nlive: version \\d+, up to date\n$`,
+        `^findings: version ${VERSION} to ${VERSION + 1} \\(counts calls by host\\)\\. Release \\S+ or later .*\nadmin: version \\d+, up to date\nlive: version \\d+, up to date\nreader: version \\d+.*\n$`,
       ),
     );
     const newer = await laterCollector(store);

@@ -26,6 +26,27 @@ export function onSignedOut(listener: () => void): void {
   signedOutListener = listener;
 }
 
+/** From when the data of an answer is, where a standby of the database may have given it. */
+export interface DataSource {
+  /** Whole seconds by which the standby was behind; null where the primary answered. */
+  lagSeconds: number | null;
+  /** RFC 3339. */
+  asOf: string;
+}
+
+let sourceListener: (source: DataSource) => void = () => {};
+/** Sets the listener that gets the source of each answer that names one. */
+export function onDataSource(listener: (source: DataSource) => void): void {
+  sourceListener = listener;
+}
+
+function noteSource({ headers }: Response): void {
+  const asOf = headers.get('imdswatch-data-as-of');
+  if (asOf === null) return;
+  const lag = headers.get('imdswatch-standby-lag');
+  sourceListener({ asOf, lagSeconds: lag === null ? null : Number(lag) });
+}
+
 export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   body?: unknown;
@@ -68,6 +89,7 @@ export async function request<T>(
           'Check that the collector is running and that this machine can reach it.',
         );
   }
+  noteSource(response);
   if (response.ok) return response.status === 204 ? (null as T) : await readBody<T>(response);
   if (response.status === 401 && !keepSession) signedOutListener();
   throw await readProblem(response);

@@ -93,6 +93,8 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const live = new LiveFeed({ heartbeatMs: 50 });
   const parts: ApiParts = {
     insight,
+    deciding: insight.fresh,
+    reader: () => null,
     enforcement: fakeEnforcement(asked),
     access,
     alerts,
@@ -104,6 +106,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       copies: 1,
       survives_loss_of_machine: false,
       text: 'On one disk.',
+      reader: null,
     }),
     rules: BUILT_IN_RULES,
     live,

@@ -27,7 +27,7 @@ test('equal questions at the same time are answered by one query; a later one is
     return [];
   };
   // No time passes on this clock, so no answer is expensive enough to be kept.
-  const insight = new CoalescedInsight({ ...insightAnswers, offenders: slow }, () => 0);
+  const insight = new CoalescedInsight({ ...insightAnswers, offenders: slow }, { nowMs: () => 0 });
   const question = { window: { sinceUs: 0, untilUs: 1 } };
   await Promise.all(Array.from({ length: 50 }, () => insight.offenders(question, {})));
   assert.equal(asked, 1);
@@ -59,7 +59,7 @@ test('an expensive answer is kept, renewed in the background, and forgotten afte
     now += costMs;
     return [makeOffender(asked, { title: `answer ${asked}` })];
   };
-  const insight = new CoalescedInsight({ ...insightAnswers, offenders }, () => now);
+  const insight = new CoalescedInsight({ ...insightAnswers, offenders }, { nowMs: () => now });
   const lastDays = (days: number) => {
     const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
     return { window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } };
@@ -132,7 +132,7 @@ test('what is kept is given with its time, and only to questions that it answers
       renewals += 1;
     },
   };
-  const insight = new CoalescedInsight(fresh, undefined, { kept, keptDays: 14 });
+  const insight = new CoalescedInsight(fresh, { kept, keptDays: 14 });
   const lastDays = (days: number) => {
     const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
     return { window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } };
@@ -183,7 +183,7 @@ test('all pages of all lists of hosts share one judgement of the fleet', async (
       return makeOverview();
     },
   };
-  const insight = new CoalescedInsight(fresh, () => now);
+  const insight = new CoalescedInsight(fresh, { nowMs: () => now });
   const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
   const lastDays = (days: number) => ({ window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } });
   const page = { limit: 1, place: null };
