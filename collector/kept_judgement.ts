@@ -7,6 +7,7 @@
  * before: hosts report every minute, and each minute that passes can change a verdict.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { GROUP_ATTRIBUTES, type GroupAttribute } from '../common/group_id.ts';
 import type { Counters } from '../protocol/records.ts';
@@ -30,6 +31,8 @@ import type { StoreQueries } from './store/store.ts';
 export const JUDGEMENT_LEASE_MS = 30_000;
 /** A collector looks so often whether there are newer answers. */
 const LOOK_MS = 5_000;
+/** Time for what is under way when the collector ends. */
+const STOP_MS = 2_000;
 /** After a start agents deliver the records that they have kept. */
 const FIRST_MS = 15_000;
 /** The pause after a round is so many times as long as the round, within the bounds. */
@@ -54,6 +57,8 @@ export interface KeptJudgementOptions {
   defaultWindowDays: number;
   log: Logger;
   leastHosts?: number;
+  /** Time from one look to the next, in milliseconds. */
+  lookMs?: number;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -100,10 +105,14 @@ export class KeptJudgement implements KeptAnswers {
     this.#schedule();
   }
 
+  /** Ends. A judgement of all hosts takes longer than an end may: nothing more is stored of one that goes on. */
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#running;
+    const patience = new AbortController();
+    const late = sleep(STOP_MS, null, { signal: patience.signal, ref: false }).catch(() => null);
+    await Promise.race([this.#running, late]);
+    patience.abort();
     await this.#options.lease.stop();
   }
 
@@ -150,6 +159,8 @@ export class KeptJudgement implements KeptAnswers {
     try {
       await this.#judge();
     } catch (error) {
+      // The store that a judgement reads is closed by now.
+      if (this.#stopped) return;
       this.#counters.round_failures += 1;
       log.warn(
         { reason: (error as Error).message },
@@ -168,6 +179,7 @@ export class KeptJudgement implements KeptAnswers {
     const { board, held } = (await readingOf(() => insight.boardWithHeld(question))).value;
     if (board.hosts.length < leastHosts) {
       this.#counters.rounds_not_needed += 1;
+      await this.look();
       if (this.#heads.size > 0) await admin.keptAnswers.clear();
       this.#heads.clear();
       this.#known.clear();
@@ -199,6 +211,7 @@ export class KeptJudgement implements KeptAnswers {
     const { admin, lease } = this.#options;
     const head = { name, asOfUs, madeWith: this.#madeWith };
     const packed = await packParts(parts);
+    if (this.#stopped) throw new Error('this collector is ending');
     const { held } = lease;
     await admin.transaction('kept_answers', async (store) => {
       if (held !== null) await store.leases.check(held);
@@ -274,7 +287,7 @@ export class KeptJudgement implements KeptAnswers {
     if (this.#stopped) return;
     this.#timer = setTimeout(() => {
       this.#running = this.#step().finally(() => this.#schedule());
-    }, LOOK_MS);
+    }, this.#options.lookMs ?? LOOK_MS);
     this.#timer.unref();
   }
 
