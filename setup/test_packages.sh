@@ -58,6 +58,9 @@ if command -v apt-get >/dev/null 2>&1; then
   need docker-compose docker-compose -
   need shellcheck shellcheck -
   need promtool prometheus -
+  need prometheus-alertmanager prometheus-alertmanager -
+  # It makes the rules and dashboards from the mixin.
+  need jsonnet jsonnet -
   need haproxy haproxy -
   need patroni patroni -
   need mmdebstrap mmdebstrap -

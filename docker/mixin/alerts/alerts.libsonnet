@@ -1,0 +1,1 @@
+(import 'collectors.libsonnet') + (import 'fleet.libsonnet') + (import 'database.libsonnet')
