@@ -190,7 +190,7 @@ export const collectorSettings = z.object({
     .max(300)
     .optional()
     .describe(
-      "Interval of heartbeats that agents are told when they connect. An agent whose own heartbeat_seconds is longer keeps it. Default: the agents' own interval for up to 1,000 connected agents, then one second for each hundred of them, at most 60 and at most a third of silent_after_seconds.",
+      "Interval of heartbeats that agents are told when they connect, and when it changes. An agent whose own heartbeat_seconds is longer keeps it. Default: the agents' own interval for up to 1,000 agents of this collector and 16,000 of all collectors, then one second for each 100 or 1,667 of them, the longer of both, at most 60 and at most a third of silent_after_seconds.",
     ),
   drain_seconds: z
     .number()

@@ -88,6 +88,19 @@ export const callerDefinition = callerFacts.extend({ ref: z.int().min(0) });
 export const heartbeatFrame = z.object({ type: z.literal('heartbeat'), heartbeat });
 export const agentFrame = z.discriminatedUnion('type', [hello, batch, heartbeatFrame]);
 
+/** The pace that a collector tells an agent. Agents of releases before these fields ignore them. */
+export const pace = z.object({
+  /**
+   * Seconds between two heartbeats; absent for the agent's own interval. An agent whose own interval is longer
+   * keeps it.
+   */
+  heartbeat_seconds: z.number().min(0.1).max(3600).optional(),
+  /**
+   * Seconds over which agents spread their first attempt to connect again after they lost this collector; absent
+   * where few agents are connected.
+   */
+  reconnect_seconds: z.number().min(0).max(3600).optional(),
+});
 export const welcome = z.object({
   type: z.literal('welcome'),
   /** The version that both sides speak from here on. */
@@ -97,16 +110,7 @@ export const welcome = z.object({
    * The credential of an agent that showed an enrolment token, sent once. The agent shows it from then on.
    */
   credential: z.string().min(1).optional(),
-  /**
-   * Seconds between two heartbeats; absent for the agent's own interval. An agent whose own interval is longer
-   * keeps it. Agents of releases before these fields ignore them.
-   */
-  heartbeat_seconds: z.number().min(0.1).max(3600).optional(),
-  /**
-   * Seconds over which agents spread their first attempt to connect again after they lost this collector; absent
-   * where few agents are connected.
-   */
-  reconnect_seconds: z.number().min(0).max(3600).optional(),
+  ...pace.shape,
 });
 export const ack = z.object({
   type: z.literal('ack'),
@@ -116,6 +120,8 @@ export const ack = z.object({
    * agent counts them.
    */
   rejected: z.int().min(0).default(0),
+  /** In place of the pace that the agent was told before; absent where that holds. */
+  pace: pace.optional(),
 });
 export const REFUSAL_REASONS = [
   'protocol',
@@ -136,6 +142,7 @@ export const refused = z.object({
 });
 export const collectorFrame = z.discriminatedUnion('type', [welcome, ack, refused]);
 
+export type Pace = z.infer<typeof pace>;
 export type AgentFrame = z.infer<typeof agentFrame>;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 export type CollectorFrame = z.infer<typeof collectorFrame>;

@@ -1,13 +1,11 @@
 /** Decides when an agent sends heartbeats and connects again, by its own settings and by what its collector said. */
 import { Backoff } from '../../common/backoff.ts';
-import type { CollectorFrame } from '../../protocol/frames.ts';
+import type { Pace } from '../../protocol/frames.ts';
 
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
 /** Bound on the delay after a collector has handed its agents over. It spreads the closes itself. */
 const HANDED_OVER_RETRY_MS = 200;
-
-type Welcome = Extract<CollectorFrame, { type: 'welcome' }>;
 
 export class CollectorPace {
   readonly #ownHeartbeatMs: number;
@@ -25,7 +23,8 @@ export class CollectorPace {
     this.#backoff = new Backoff(FIRST_RETRY_MS, MAX_RETRY_MS, random);
   }
 
-  onWelcome({ heartbeat_seconds: heartbeat = 0, reconnect_seconds: reconnect = 0 }: Welcome): void {
+  /** Follows the pace that the collector has told, in place of the one before. */
+  follow({ heartbeat_seconds: heartbeat = 0, reconnect_seconds: reconnect = 0 }: Pace): void {
     this.#heartbeatMs = Math.max(this.#ownHeartbeatMs, heartbeat * 1000);
     this.#reconnectMs = reconnect * 1000;
   }

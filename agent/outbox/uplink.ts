@@ -201,7 +201,7 @@ export class Uplink implements Sink {
       case 'welcome':
         if (!this.#acceptProtocol(link, frame.protocol)) return;
         this.#spool.resumeAfter(frame.last_seq);
-        this.#pace.onWelcome(frame);
+        this.#pace.follow(frame);
         if (frame.credential !== undefined) {
           this.#credentials.storeCredential(frame.credential);
           this.#log.info('the collector gave this agent a credential of its own');
@@ -215,6 +215,7 @@ export class Uplink implements Sink {
         // The delay is not reset at the welcome: a collector whose store is full welcomes every agent and can
         // store nothing.
         this.#pace.resetRetries();
+        if (frame.pace !== undefined) this.#pace.follow(frame.pace);
         this.#spool.acknowledgeBatches(frame.seq, frame.rejected);
         this.#sender.sendFullBatches();
         if (this.#onDrained !== null && this.#sender.isDrained) this.#onDrained();

@@ -85,9 +85,9 @@ async function bringUpToDate(url: string): Promise<void> {
   try {
     const nowUs = Date.now() * 1000;
     await pool.query('UPDATE watched SET last_us = $1', [nowUs]);
-    await pool.query('UPDATE heartbeats SET received_us = $1', [nowUs]);
+    await pool.query('UPDATE last_heard SET heard_us = $1', [nowUs]);
     await pool.query('UPDATE hosts SET last_us = $1, version = version + 1', [nowUs]);
-    await pool.query('VACUUM ANALYZE watched, heartbeats, hosts');
+    await pool.query('VACUUM ANALYZE watched, last_heard, hosts');
   } finally {
     await pool.close();
   }

@@ -62,8 +62,9 @@ export async function multiplyHosts(pool: DatabasePool, copies: number): Promise
       );
     }
     await session.query(
-      `INSERT INTO heartbeats SELECT c.host_id, b.time_us, replace(b.heartbeat, c.base_id, c.host_id), b.received_us
-       FROM copied c JOIN heartbeats b ON b.host_id = c.base_id`,
+      `INSERT INTO heartbeats (host_id, time_us, body, received_us)
+       SELECT c.host_id, b.time_us, b.body, b.received_us FROM copied c JOIN heartbeats b ON b.host_id = c.base_id;
+       INSERT INTO last_heard SELECT c.host_id, b.heard_us FROM copied c JOIN last_heard b ON b.host_id = c.base_id`,
     );
     await session.query(
       `INSERT INTO cloud_briefs SELECT c.id, b.state, b.launched_us, b.terminated_us, b.supplied_us, b.profile, b.tokens,

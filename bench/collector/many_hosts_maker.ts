@@ -1,6 +1,7 @@
 /** Makes the records of very many hosts, and stores them by the store's own writer. */
 import { randomUUID } from 'node:crypto';
 import { DAY_US, HOUR_US } from '../../collector/contract/window.ts';
+import { heardHost } from '../../collector/store/packed_heartbeat.ts';
 import type { Store, StoredBatch, StoredRecord } from '../../collector/store/store.ts';
 import { toTimestamp } from '../../collector/store/time.ts';
 import type { CallerFacts } from '../../collector/store/workload_identity.ts';
@@ -103,8 +104,8 @@ export async function makeHosts(store: Store, hosts: number, nowUs: number): Pro
       maker.batchOf(from + index),
     );
     await writeAll(store, batches);
-    await Promise.all(
-      batches.map(({ host }) => store.heartbeat(heartbeatOf(host.id, nowUs / 1000), Date.now() * 1000)),
+    await store.heartbeats(
+      batches.map(({ host }) => heardHost(heartbeatOf(host.id, nowUs / 1000), Date.now() * 1000)),
     );
     if (from % 20_000 === 0) console.log(`${from} hosts made`);
   }

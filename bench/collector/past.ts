@@ -6,6 +6,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HOUR_US } from '../../collector/contract/window.ts';
+import { heardHost } from '../../collector/store/packed_heartbeat.ts';
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import type { Store, StoredBatch, StoredRecord } from '../../collector/store/store.ts';
 import type { CallerFacts } from '../../collector/store/workload_identity.ts';
@@ -220,7 +221,7 @@ class Maker {
 async function hear(store: Store, hosts: number): Promise<void> {
   const now = Date.now();
   const heard = Array.from({ length: hosts }, (_, host) =>
-    store.heartbeat(
+    heardHost(
       {
         time: timestamp(now),
         host_id: hostOf(host).id,
@@ -235,7 +236,7 @@ async function hear(store: Store, hosts: number): Promise<void> {
       now * 1000,
     ),
   );
-  await Promise.all(heard);
+  await store.heartbeats(heard);
 }
 
 function timestamp(ms: number): string {

@@ -202,7 +202,7 @@ export class FleetAgent {
   #onWelcome(link: CollectorLink, frame: Extract<CollectorFrame, { type: 'welcome' }>): void {
     const { doings } = this.#options;
     link.useProtocol(frame.protocol);
-    this.#pace.onWelcome(frame);
+    this.#pace.follow(frame);
     if (frame.credential !== undefined) {
       this.#credential = frame.credential;
       doings.enrolments += 1;

@@ -193,6 +193,28 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
     'ingest.invalid_frames',
   ),
   single('ingest_heartbeats_total', 'Heartbeats of agents.', 'ingest.heartbeats'),
+  single(
+    'ingest_heartbeats_stored_total',
+    'Heartbeats whose time was stored. Several of a host that waited together count once.',
+    'ingest.heartbeats_stored',
+  ),
+  single(
+    'ingest_heartbeat_contents_stored_total',
+    'Heartbeats whose contents were stored: once a minute on a large fleet, or when they are news.',
+    'ingest.heartbeat_bodies',
+  ),
+  family(
+    'ingest_heartbeat_transactions_total',
+    'Transactions with the heartbeats of many hosts, by result. Those of a failed one are stored with the next.',
+    'result',
+    { 'ingest.heartbeat_groups': 'stored', 'ingest.heartbeat_failures': 'failed' },
+  ),
+  single(
+    'ingest_fleet_hosts',
+    'Hosts that all collectors of the store have heard lately, by which agents are told their interval.',
+    'ingest.fleet_hosts',
+    true,
+  ),
   family(
     'ingest_records_rejected_total',
     'Records that were left out, by reason: not valid, or about another host. Each makes a gap of its host.',

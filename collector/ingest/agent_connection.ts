@@ -9,6 +9,7 @@ import {
   type AgentFrame,
   type CollectorFrame,
   HANDED_OVER,
+  type Pace,
   type RefusalReason,
 } from '../../protocol/frames.ts';
 import type { BatchResult } from '../store/store.ts';
@@ -19,6 +20,8 @@ import type { ConnectionContext } from './connection_context.ts';
 import { FlowControl, TakenBatch } from './flow_control.ts';
 import { byteLength, parseFrame } from './frame_parsing.ts';
 import { agreeOnProtocol, authorizeHost, type Hello } from './handshake.ts';
+import { HeardAgent } from './heard_agent.ts';
+import { isOtherPace } from './pacing.ts';
 import { QuietFrames } from './quiet_frames.ts';
 import { Unanswered } from './unanswered.ts';
 
@@ -53,7 +56,13 @@ export class AgentConnection {
   readonly #flow: FlowControl;
   #hasWarned = false;
   readonly #unanswered = new Unanswered();
-  readonly #acknowledgement = new Acknowledgement((ack) => this.#send(ack));
+  readonly #acknowledgement = new Acknowledgement(
+    (ack) => this.#send(ack),
+    () => this.#otherPace(),
+  );
+  readonly #heard = new HeardAgent();
+  /** The pace that the agent was told last. */
+  #toldPace: Pace = {};
   /** Messages that were read before the connection had to stand in line. They are not parsed. */
   #waiting: { data: RawData; isBinary: boolean }[] = [];
   #helloTimer: NodeJS.Timeout;
@@ -190,7 +199,7 @@ export class AgentConnection {
           return;
         }
         this.#flow.countFrame(byteLength(data), 0);
-        this.#onHeartbeat(frame).catch((error) => this.#onStoreFailure(error));
+        this.#onHeartbeat(frame);
     }
   }
 
@@ -238,7 +247,16 @@ export class AgentConnection {
     this.#welcomed = true;
     this.#flow.joinHost(host.id);
     const { protocol } = this.#checker;
-    this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...authorized, ...this.#context.pace() });
+    this.#toldPace = this.#context.pace();
+    this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...authorized, ...this.#toldPace });
+  }
+
+  /** Returns the pace that the agent is to be told; null where it follows it. */
+  #otherPace(): Pace | null {
+    const pace = this.#context.pace();
+    if (!isOtherPace(this.#toldPace, pace)) return null;
+    this.#toldPace = pace;
+    return pace;
   }
 
   #onBatch(frame: BatchFrame, bytes: number): void {
@@ -304,13 +322,13 @@ export class AgentConnection {
     else if (foreign > 0) this.#warnOnce({ host }, 'left out a record that speaks for another host');
   }
 
-  async #onHeartbeat({ heartbeat }: Extract<AgentFrame, { type: 'heartbeat' }>): Promise<void> {
+  #onHeartbeat({ heartbeat }: Extract<AgentFrame, { type: 'heartbeat' }>): void {
     if (!this.#welcomed || heartbeat.host_id !== this.#host!.id) {
       this.#onInvalidFrame('The heartbeat is for another host, or arrived before the welcome.');
       return;
     }
     if (!this.#onQuietFrame()) return;
-    await this.#context.store.heartbeat(heartbeat, Date.now() * 1000);
+    this.#context.onHeard(this.#heard.onHeartbeat(heartbeat, this.#context.hearing()));
     this.#context.counters.heartbeats += 1;
   }
 

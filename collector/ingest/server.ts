@@ -1,6 +1,6 @@
 /**
  * Accepts the WebSockets of agents on `AGENT_PATH` of an HTTP server that the composition owns, after
- * authentication.
+ * authentication. The file is long because everything that closes connections stands beside their list.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -14,10 +14,13 @@ import { AgentConnection } from './agent_connection.ts';
 import { Backlog } from './backlog.ts';
 import { placeFor } from './connection_places.ts';
 import { drain } from './drain.ts';
+import { FleetSize } from './fleet_size.ts';
 import type { ConnectionLimits } from './flow_control.ts';
+import type { Hearing } from './heard_agent.ts';
+import { HeartbeatWriter } from './heartbeat_writer.ts';
 import { HostShares } from './host_shares.ts';
 import { zeroIngestCounters } from './ingest_counters.ts';
-import { type PaceSettings, paceOf } from './pacing.ts';
+import { type Agents, type PaceSettings, paceOf } from './pacing.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 /** Refused tokens are logged at most this often; each is counted. */
@@ -49,6 +52,8 @@ export interface IngestOptions {
   limits?: Partial<ConnectionLimits>;
   idleMs: number;
   pace: PaceSettings;
+  /** Interval at which the hosts of all collectors are counted. Default: 30 s. */
+  fleetMs?: number;
   store: IngestStore;
   writer: Writer;
   log: Logger;
@@ -63,6 +68,8 @@ export class IngestServer {
   readonly #connections = new Set<AgentConnection>();
   readonly #byStream = new Map<string, AgentConnection>();
   readonly #idleTimer: NodeJS.Timeout;
+  readonly #fleet: FleetSize;
+  readonly #heartbeats: HeartbeatWriter;
   #closing = false;
   #isLookingForProof = false;
   /** Counts the credentials that have ended. */
@@ -97,6 +104,10 @@ export class IngestServer {
       },
       Math.max(1000, options.idleMs / 4),
     );
+    const { store, log, fleetMs, pace } = options;
+    const { silentAfterSeconds } = pace;
+    this.#heartbeats = new HeartbeatWriter({ store, log, silentAfterSeconds });
+    this.#fleet = new FleetSize({ store, log, silentAfterSeconds, intervalMs: fleetMs });
   }
 
   /**
@@ -126,6 +137,20 @@ export class IngestServer {
       this.#onConnection(webSocket, identity, sourceAddress),
     );
     return true;
+  }
+
+  #agents(): Agents {
+    const connections = this.#connections.size;
+    return { connections, fleet: Math.max(this.#fleet.hosts, connections) };
+  }
+
+  #hearing(): Hearing {
+    return {
+      nowMs: performance.now(),
+      nowUs: Date.now() * 1000,
+      hosts: this.#agents().fleet,
+      silentAfterSeconds: this.#options.pace.silentAfterSeconds,
+    };
   }
 
   /** A credential that ended meanwhile is looked up again: `disconnect` does not know this connection yet. */
@@ -168,7 +193,9 @@ export class IngestServer {
       backlog: this.#backlog,
       shares: this.#shares,
       limits: this.#limits,
-      pace: () => paceOf(this.#connections.size, this.#options.pace),
+      pace: () => paceOf(this.#agents(), this.#options.pace),
+      hearing: () => this.#hearing(),
+      onHeard: (heard) => this.#heartbeats.add(heard),
       log,
       identity,
       sourceAddress,
@@ -244,6 +271,8 @@ export class IngestServer {
     return {
       ...this.#counters,
       ...this.#frameCounters,
+      ...this.#heartbeats.counters(),
+      fleet_hosts: this.#agents().fleet,
       connections: this.#connections.size,
       backlog_bytes: this.#backlog.bytes,
       waiting_in_line: this.#backlog.waiting,
@@ -287,11 +316,17 @@ export class IngestServer {
     await drain(leaving, forMs);
   }
 
-  /** Accepts no more agents. Resolves when all connections are closed. */
+  /** Accepts no more agents. Resolves when all connections are closed, and their heartbeats are stored. */
   async close(): Promise<void> {
     this.#closing = true;
     clearInterval(this.#idleTimer);
+    this.#fleet.stop();
     this.#webSockets.close();
+    await this.#closeConnections();
+    await this.#heartbeats.close();
+  }
+
+  async #closeConnections(): Promise<void> {
     if (this.#connections.size === 0) return;
     const closed = new Promise<void>((resolve) => {
       this.#emptied = resolve;

@@ -30,7 +30,7 @@ const ALONE_WAIT_MS = 20;
 /** A host counts as recent for this time after its last batch. */
 const RECENT_MS = 60_000;
 
-export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
+export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeats' | 'heardHosts'>;
 
 /** Receives batches that have become durable, for the live feed and for alerts. */
 export interface StoredListener {

@@ -63,7 +63,7 @@ export function describeHost(
   nowUs: number,
   silentAfterSeconds: number,
 ): Host {
-  const receivedUs = stored.heartbeat?.receivedUs ?? null;
+  const receivedUs = stored.heardUs;
   const summary = {
     ...summaryOf(evidence.totals, judged),
     receivedUs,

@@ -206,10 +206,32 @@ export interface SeriesPoint {
   v2: number;
 }
 
+/** A host whose agent sent a heartbeat. Times are microseconds since 1970. */
+export interface HeardHost {
+  hostId: string;
+  /** When its last heartbeat arrived. */
+  heardUs: number;
+  /** When the first one of its connection arrived; null for later ones, whose host is stored. */
+  firstUs: number | null;
+  /** Contents of the last heartbeat that are to be stored; null where the stored ones stay. */
+  said: SaidHeartbeat | null;
+}
+
+export interface SaidHeartbeat {
+  /** By the clock of the host. */
+  timeUs: number;
+  receivedUs: number;
+  /** See `packHeartbeat`. */
+  body: Uint8Array;
+}
+
 export interface StoredHost {
   facts: HostFacts;
   firstUs: number;
   lastUs: number;
+  /** When the last heartbeat arrived; null before the first. */
+  heardUs: number | null;
+  /** The last heartbeat whose contents were stored. On a large fleet it can be a minute older than the last one. */
   heartbeat: { heartbeat: Heartbeat; receivedUs: number } | null;
 }
 
@@ -490,8 +512,13 @@ export interface Store extends StoreQueries, ArrivalStore {
    * record that is stored already is left as it is.
    */
   write(batches: StoredBatch[]): Promise<BatchResult[]>;
-  /** Stores a heartbeat in place of the one before. */
-  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void>;
+  /**
+   * Stores heartbeats in place of earlier ones; each host occurs once. Of two collectors that an agent was connected to,
+   * the later heartbeat stays. Those that were stored may be lost with the machine: the next ones replace them.
+   */
+  heartbeats(heard: readonly HeardHost[]): Promise<void>;
+  /** Counts the hosts whose last heartbeat arrived at this time or later, in microseconds since 1970. */
+  heardHosts(sinceUs: number): Promise<number>;
   /** Stores counts in place of earlier ones for the same host and start. */
   putCloudCounts(counts: CloudCount[]): Promise<void>;
   putCloudInstances(instances: CloudInstance[]): Promise<void>;

@@ -232,8 +232,9 @@ export const STORED_TABLES: readonly StoredTable[] = [
   {
     name: 'heartbeats',
     key: ['host_id'],
-    columns: [HOST_ID, ['time_us', 'bigint'], ['heartbeat', 'text'], ['received_us', 'bigint']],
+    columns: [HOST_ID, ['time_us', 'bigint'], ['body', 'bytea'], ['received_us', 'bigint']],
   },
+  { name: 'last_heard', key: ['host_id'], columns: [HOST_ID, ['heard_us', 'bigint']] },
   {
     name: 'cloud_counts',
     key: ['host_id', 'start_us'],

@@ -1,12 +1,8 @@
-/** Stores what operators supply of the cloud, and heartbeats. */
-
+/** Stores what operators supply of the cloud. */
 import { hash } from 'node:crypto';
-import type { HostFacts } from '../../../protocol/call.ts';
-import type { Heartbeat } from '../../../protocol/records.ts';
 import { memberValues } from '../sqlite/cloud_inventory_rows.ts';
 import { profileOfMember, profileText, type StoredMember } from '../sqlite/profiles.ts';
 import type { CloudCount, CloudInstance, CloudInventory } from '../store.ts';
-import { toMicroseconds } from '../time.ts';
 import { type Column, insertRows, replacing, transposed, unnested, type Value } from './bulk.ts';
 import { lockBriefs, refreshBriefs } from './cloud_briefs.ts';
 import type { Session } from './database_pool.ts';
@@ -198,56 +194,4 @@ async function setCloudProfiles(session: Session, hostIds: readonly string[]): P
      JOIN profiles p ON p.hash = v.hash WHERE cloud_members.host_id = v.host_id`,
     [members.map(({ hostId }) => hostId), hashes],
   );
-}
-
-/** Stores the newest heartbeat of each host. A host of which there is nothing else begins with it. */
-export async function storeHeartbeats(
-  session: Session,
-  heartbeats: readonly { heartbeat: Heartbeat; receivedUs: number }[],
-): Promise<void> {
-  const columns: Column[] = [
-    HOST_ID,
-    ['time_us', 'bigint'],
-    ['heartbeat', 'text'],
-    ['received_us', 'bigint'],
-  ];
-  const rows = lastOfEach(heartbeats, ({ heartbeat }) => heartbeat.host_id).map(
-    ({ heartbeat, receivedUs }) => [
-      heartbeat.host_id,
-      toMicroseconds(heartbeat.time),
-      JSON.stringify(heartbeat),
-      receivedUs,
-    ],
-  );
-  await insertRows(session, 'heartbeats', columns, ['host_id'], rows, replacing(columns, ['host_id']));
-  const reported = await session.query<{ host_id: string }>(
-    'SELECT host_id FROM hosts WHERE host_id = ANY ($1) AND first_us IS NOT NULL',
-    [rows.map(([hostId]) => hostId)],
-  );
-  const known = new Set(reported.map(({ host_id: hostId }) => hostId));
-  const first = new Map<string, number>();
-  for (const { heartbeat, receivedUs } of heartbeats) {
-    if (!known.has(heartbeat.host_id) && !first.has(heartbeat.host_id))
-      first.set(heartbeat.host_id, receivedUs);
-  }
-  if (first.size === 0) return;
-  // A host whose batches had nothing new is there without times. The facts of a host come with its first batch.
-  const hosts: Column[] = [
-    HOST_ID,
-    ['name', 'text'],
-    ['facts', 'text'],
-    ['first_us', 'bigint'],
-    ['last_us', 'bigint'],
-  ];
-  await insertRows(
-    session,
-    'hosts',
-    hosts,
-    ['host_id COLLATE "C"'],
-    [...first].map(([id, us]) => [id, id, JSON.stringify({ id, name: id } satisfies HostFacts), us, us]),
-    `(host_id) DO UPDATE SET first_us = excluded.first_us, last_us = excluded.last_us, version = hosts.version + 1
-       WHERE hosts.first_us IS NULL`,
-  );
-  await lockBriefs(session, false);
-  await refreshBriefs(session, [...first.keys()]);
 }

@@ -152,11 +152,11 @@ export class CoverageReader {
     // The condition stands at each table: the database does not conclude it from the joins.
     const isChosen = (column: string) => all(hostCondition(parameters, column, chosen));
     const rows = await session.query<BriefRow>(
-      `SELECT h.id, p.profile, h.last_us AS "lastUs", b.received_us AS "receivedUs",
+      `SELECT h.id, p.profile, h.last_us AS "lastUs", b.heard_us AS "receivedUs",
          CASE WHEN w.host IS NOT NULL THEN ${WATCHED_FIRST} END AS "watchedFirstUs", w.last_us AS "watchedLastUs",
          c.tokens, c.tokens_supplied_us AS "tokensSuppliedUs"
        FROM hosts h LEFT JOIN host_profiles p ON p.host = h.id AND p.until_us IS NULL AND ${isChosen('p.host')}
-         LEFT JOIN heartbeats b ON b.host_id = h.host_id LEFT JOIN watched w ON w.host = h.id AND ${isChosen('w.host')}
+         LEFT JOIN last_heard b ON b.host_id = h.host_id LEFT JOIN watched w ON w.host = h.id AND ${isChosen('w.host')}
          LEFT JOIN cloud_briefs c ON c.host = h.id AND ${isChosen('c.host')}
        WHERE ${isChosen('h.id')} ORDER BY h.id`,
       parameters.values,

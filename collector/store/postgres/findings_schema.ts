@@ -11,8 +11,11 @@
  * - Texts that can be long are unique by the SHA-256 of their key, because an index entry is bounded to 2,704 bytes.
  *
  * Texts that are compared or sorted have the collation "C", which orders by bytes as SQLite does.
+ *
+ * The file is long because it has all tables.
  */
 import { ARRIVALS_TABLE } from './arrivals.ts';
+import { packHeartbeats } from './heartbeats_step.ts';
 import type { DatabaseSchema } from './schema_steps.ts';
 
 /**
@@ -303,6 +306,12 @@ export const FINDINGS_SCHEMA: DatabaseSchema = {
       release: '0.1.0',
       summary: 'adds the order in which calls arrive',
       apply: ARRIVALS_TABLE,
+      breaks: true,
+    },
+    {
+      release: '0.1.0',
+      summary: 'keeps the times of heartbeats apart from their contents, which are compressed',
+      apply: packHeartbeats,
       breaks: true,
     },
   ],

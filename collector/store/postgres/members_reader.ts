@@ -141,7 +141,7 @@ async function readHosts(
      FROM hosts h LEFT JOIN watched w ON w.host = h.id LEFT JOIN cloud_briefs c ON c.host = h.id
      WHERE (h.last_us >= $1 OR w.last_us >= $1
        OR (c.terminated_us IS NULL AND c.state IN (${RUNNING.join(', ')}))
-       OR EXISTS (SELECT 1 FROM heartbeats b WHERE b.host_id = h.host_id AND b.received_us >= $1))
+       OR EXISTS (SELECT 1 FROM last_heard b WHERE b.host_id = h.host_id AND b.heard_us >= $1))
        AND h.id > $2 AND ($4::bigint[] IS NULL OR h.id = ANY ($4)) ORDER BY h.id LIMIT $3`,
     [sinceUs, after, limit, chosen],
   );

@@ -290,6 +290,16 @@ export class PostgresReader implements Omit<StoreQueries, 'close'> {
     });
   }
 
+  heardHosts(sinceUs: number): Promise<number> {
+    return this.#view(async (session) => {
+      const [row] = await session.query<{ hosts: number }>(
+        'SELECT count(*) AS hosts FROM last_heard WHERE heard_us >= $1',
+        [sinceUs],
+      );
+      return row!.hosts;
+    });
+  }
+
   statistics(): ReturnType<StoreQueries['statistics']> {
     return this.#view(async (session) => {
       const [row] = await session.query<
@@ -307,8 +317,9 @@ export class PostgresReader implements Omit<StoreQueries, 'close'> {
 /** A host without a record or heartbeat has no times yet, and is left out. */
 async function readHosts(session: Session, ids: readonly string[]): Promise<StoredHost[]> {
   const rows = await session.query<PackedHost & Record<string, unknown>>(
-    `SELECT h.facts, h.first_us AS "firstUs", h.last_us AS "lastUs", b.heartbeat, b.received_us AS "receivedUs"
-     FROM hosts h LEFT JOIN heartbeats b ON b.host_id = h.host_id
+    `SELECT h.facts, h.first_us AS "firstUs", h.last_us AS "lastUs", l.heard_us AS "heardUs", b.body,
+       b.received_us AS "receivedUs"
+     FROM hosts h LEFT JOIN last_heard l ON l.host_id = h.host_id LEFT JOIN heartbeats b ON b.host_id = h.host_id
      WHERE h.first_us IS NOT NULL AND h.host_id = ANY ($1) ORDER BY h.host_id`,
     [ids],
   );

@@ -3,7 +3,6 @@
  * so that an agent may come to any of them.
  */
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { Heartbeat } from '../../../protocol/records.ts';
 import type { ArrivedCalls, WaitingArrivals } from '../arrivals.ts';
 import type { OnSchemaChange } from '../schema_change.ts';
 import type {
@@ -11,6 +10,7 @@ import type {
   CloudCount,
   CloudInstance,
   CloudInventory,
+  HeardHost,
   Retention,
   RetentionResult,
   Store,
@@ -110,8 +110,8 @@ export class PostgresStore extends PostgresReader implements Store {
   write(batches: StoredBatch[]): Promise<BatchResult[]> {
     return this.#writer.write(batches);
   }
-  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
-    return this.#writer.heartbeat(heartbeat, receivedUs);
+  heartbeats(heard: readonly HeardHost[]): Promise<void> {
+    return this.#writer.heartbeats(heard);
   }
   putCloudCounts(counts: CloudCount[]): Promise<void> {
     return this.#writer.putCloudCounts(counts);

@@ -1,11 +1,18 @@
 /** Everything that changes the findings in PostgreSQL, except retention. */
 import { hash, randomBytes } from 'node:crypto';
-import type { Heartbeat } from '../../../protocol/records.ts';
-import type { BatchResult, CloudCount, CloudInstance, CloudInventory, StoredBatch } from '../store.ts';
-import { putCloudCounts, putCloudInstances, putCloudInventory, storeHeartbeats } from './cloud_writer.ts';
+import type {
+  BatchResult,
+  CloudCount,
+  CloudInstance,
+  CloudInventory,
+  HeardHost,
+  StoredBatch,
+} from '../store.ts';
+import { putCloudCounts, putCloudInstances, putCloudInventory } from './cloud_writer.ts';
 import { isConflict, isServerFault } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
 import { FINDINGS_SCHEMA } from './findings_schema.ts';
+import { storeHeartbeats } from './heartbeats_writer.ts';
 import { Lane } from './lane.ts';
 import type { Partitions } from './partitions.ts';
 import { requireKnown } from './schema_steps.ts';
@@ -29,18 +36,10 @@ export interface PostgresWriterOptions {
   helperPrograms: readonly string[];
 }
 
-interface WaitingHeartbeat {
-  heartbeat: Heartbeat;
-  receivedUs: number;
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
-
 export class PostgresWriter {
   readonly #pool: DatabasePool;
   readonly #lanes: Lane[];
-  #heartbeats: WaitingHeartbeat[] = [];
-  #storing: Promise<void> | null = null;
+  readonly #nowUs: () => number;
   #probe: Promise<void> | null = null;
   #confirmation: Promise<void> = Promise.resolve();
   #nextConfirmation: Promise<void> | null = null;
@@ -49,6 +48,7 @@ export class PostgresWriter {
 
   constructor({ lanes, ...options }: PostgresWriterOptions) {
     this.#pool = options.pool;
+    this.#nowUs = options.nowUs;
     const first = randomBytes(1)[0]!;
     this.#lanes = Array.from(
       { length: lanes },
@@ -133,26 +133,8 @@ export class PostgresWriter {
     });
   }
 
-  /** Stores a heartbeat together with those that arrive while others are stored. */
-  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#heartbeats.push({ heartbeat, receivedUs, resolve, reject });
-      this.#storing ??= this.#storeHeartbeats();
-    });
-  }
-
-  async #storeHeartbeats(): Promise<void> {
-    while (this.#heartbeats.length > 0) {
-      const waiting = this.#heartbeats;
-      this.#heartbeats = [];
-      try {
-        await this.#change((session) => storeHeartbeats(session, waiting));
-        for (const { resolve } of waiting) resolve();
-      } catch (error) {
-        for (const { reject } of waiting) reject(error);
-      }
-    }
-    this.#storing = null;
+  heartbeats(heard: readonly HeardHost[]): Promise<void> {
+    return this.#change((session) => storeHeartbeats(session, heard, this.#nowUs()));
   }
 
   putCloudCounts(counts: CloudCount[]): Promise<void> {
@@ -178,7 +160,6 @@ export class PostgresWriter {
 
   async close(): Promise<void> {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
-    await this.#storing;
     await this.#probe?.catch(() => {});
     await this.#nextConfirmation?.catch(() => {});
     await this.#confirmation;

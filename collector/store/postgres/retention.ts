@@ -315,8 +315,8 @@ export class Retainer {
     return this.#pool.transaction(async (session) => {
       await session.query(`SELECT pg_advisory_xact_lock(${WRITERS_LOCK})`);
       const absent = await session.query<{ id: number; hostId: string }>(
-        `SELECT h.id, h.host_id AS "hostId" FROM hosts h LEFT JOIN heartbeats b ON b.host_id = h.host_id
-         WHERE h.last_us < $1 AND coalesce(b.received_us, 0) < $1 ORDER BY h.host_id LIMIT 100 FOR UPDATE OF h`,
+        `SELECT h.id, h.host_id AS "hostId" FROM hosts h LEFT JOIN last_heard b ON b.host_id = h.host_id
+         WHERE h.last_us < $1 AND coalesce(b.heard_us, 0) < $1 ORDER BY h.host_id LIMIT 100 FOR UPDATE OF h`,
         [beforeUs],
       );
       if (absent.length === 0) return 0;
@@ -330,7 +330,7 @@ export class Retainer {
       for (const table of HOST_REFERENCES) {
         await session.execute(`DELETE FROM ${table} WHERE host = ANY ($1)`, [ids]);
       }
-      for (const table of ['heartbeats', 'cloud_counts', 'cloud_instances']) {
+      for (const table of ['heartbeats', 'last_heard', 'cloud_counts', 'cloud_instances']) {
         await session.execute(`DELETE FROM ${table} WHERE host_id = ANY ($1)`, [hostIds]);
       }
       await session.execute('DELETE FROM hosts WHERE id = ANY ($1)', [ids]);

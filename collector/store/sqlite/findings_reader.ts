@@ -313,6 +313,10 @@ export class FindingsReader implements StoreQueries {
     return this.#view(() => this.#cloudInventory.read());
   }
 
+  async heardHosts(sinceUs: number): Promise<number> {
+    return Number(this.#statements.heardHosts.get(sinceUs)!['hosts']);
+  }
+
   statistics(): Promise<StoreStatistics> {
     return this.#view(() => {
       const row = this.#statements.statistics.get()!;
@@ -339,7 +343,14 @@ function withoutOpener({ opener: _, ...facts }: CallerFacts & Pick<Call, 'opener
 function prepareAll(
   database: DatabaseSync,
 ): Record<
-  'paths' | 'callers' | 'identitiesAfter' | 'statistics' | 'hosts' | 'cloudCounts' | 'cloudInstances',
+  | 'paths'
+  | 'callers'
+  | 'identitiesAfter'
+  | 'statistics'
+  | 'heardHosts'
+  | 'hosts'
+  | 'cloudCounts'
+  | 'cloudInstances',
   StatementSync
 > {
   const among = (column: string) => `AND ${column} IN (SELECT value FROM json_each(?))`;
@@ -355,8 +366,10 @@ function prepareAll(
     ),
     // A host without a record or heartbeat has no times yet, and is left out.
     hosts: database.prepare(
-      `SELECT hosts.host_id AS id, facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
-         FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
+      `SELECT hosts.host_id AS id, facts, first_us AS firstUs, last_us AS lastUs, heard_us AS heardUs, body,
+           received_us AS receivedUs
+         FROM hosts LEFT JOIN last_heard ON last_heard.host_id = hosts.host_id
+           LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
          WHERE first_us IS NOT NULL ${among('hosts.host_id')}`,
     ),
     identitiesAfter: database.prepare(
@@ -371,6 +384,7 @@ function prepareAll(
       `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, http_endpoint AS httpEndpoint,
            supplied_us AS suppliedUs FROM cloud_instances WHERE TRUE ${among('host_id')} ORDER BY host_id`,
     ),
+    heardHosts: database.prepare('SELECT count(*) AS hosts FROM last_heard WHERE heard_us >= ?'),
     statistics: database.prepare(
       `SELECT (SELECT value FROM sums WHERE name = 'calls') AS calls, (SELECT min(time_us) FROM calls) AS oldestCallUs,
          (SELECT count(*) FROM identities) AS identities, (SELECT count(*) FROM hosts) AS hosts`,

@@ -4,6 +4,7 @@ import { toCloudBriefs } from './cloud_briefs.ts';
 import { CLOUD_INVENTORY_STEP } from './cloud_inventory_rows.ts';
 import type { Migration, Schema } from './database.ts';
 import { toPresent } from './future_step.ts';
+import { toPackedHeartbeats } from './heartbeats_step.ts';
 import { HOPS_STEP } from './hops_step.ts';
 import { toLastingHostNumbers } from './host_numbers_step.ts';
 import { toProfiles } from './profiles.ts';
@@ -142,6 +143,7 @@ const MIGRATIONS: readonly Migration[] = [
   // A heartbeat takes several pages. Without the index, its time was read behind all of them: 18 µs a host.
   'CREATE INDEX heartbeats_received ON heartbeats (host_id, received_us)',
   ARRIVALS_STEP,
+  toPackedHeartbeats,
 ];
 
 export const FINDINGS: Schema = { name: 'findings', file: 'imdswatch.db', migrations: MIGRATIONS };

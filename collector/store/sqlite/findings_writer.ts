@@ -1,9 +1,8 @@
 /** Everything that changes the findings, on the one connection that writes them. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';
-import type { Heartbeat } from '../../../protocol/records.ts';
-import type { BatchResult, CloudCount, CloudInstance, CloudInventory } from '../store.ts';
-import { toMicroseconds } from '../time.ts';
+import { MAX_AHEAD_US } from '../packed_heartbeat.ts';
+import type { BatchResult, CloudCount, CloudInstance, CloudInventory, HeardHost } from '../store.ts';
 import { ArrivalNotes } from './arrival_notes.ts';
 import { BatchWriter } from './batch_writer.ts';
 import { CloudBriefs } from './cloud_briefs.ts';
@@ -13,6 +12,7 @@ import type { PackedBatches } from './packed_batch.ts';
 
 export class FindingsWriter {
   readonly #database: DatabaseSync;
+  readonly #nowUs: () => number;
   readonly #batches: BatchWriter;
   readonly #arrivals: ArrivalNotes;
   readonly #cloudInventory: CloudInventoryWriter;
@@ -26,6 +26,7 @@ export class FindingsWriter {
     helperPrograms: readonly string[] = [],
   ) {
     this.#database = database;
+    this.#nowUs = nowUs;
     this.#arrivals = new ArrivalNotes(database);
     const rows = new StoredRows(database, this.#arrivals);
     this.#batches = new BatchWriter(database, nowUs, helperPrograms, undefined, rows);
@@ -72,29 +73,16 @@ export class FindingsWriter {
     this.#batches.forget();
   }
 
-  /**
-   * Stores several heartbeats at once. A transaction for each would cost a sync to disk per agent every few
-   * seconds.
-   */
-  heartbeats(heartbeats: { heartbeat: Heartbeat; receivedUs: number }[]): void {
+  /** See `Store.heartbeats`. */
+  heartbeats(heard: readonly HeardHost[]): void {
+    const aheadUs = this.#nowUs() + MAX_AHEAD_US;
     this.transaction(() => {
-      for (const { heartbeat, receivedUs } of heartbeats) {
-        this.#statements.setHeartbeat.run(
-          heartbeat.host_id,
-          toMicroseconds(heartbeat.time),
-          JSON.stringify(heartbeat),
-          receivedUs,
-        );
-        // The facts of the host come with its first batch.
-        const facts: HostFacts = { id: heartbeat.host_id, name: heartbeat.host_id };
-        const { changes } = this.#statements.addHost.run(
-          facts.id,
-          facts.name,
-          JSON.stringify(facts),
-          receivedUs,
-          receivedUs,
-        );
-        if (changes > 0) this.#briefs.refresh(facts.id);
+      for (const { hostId, heardUs, firstUs, said } of heard) {
+        this.#statements.setHeard.run(hostId, heardUs, aheadUs);
+        if (said !== null) {
+          this.#statements.setHeartbeat.run(hostId, said.timeUs, said.body, said.receivedUs, aheadUs);
+        }
+        if (firstUs !== null) this.#addHost(hostId, firstUs);
       }
     });
   }
@@ -107,6 +95,19 @@ export class FindingsWriter {
   /** See `ArrivalStore`. */
   forgetArrivals(upTo: number): void {
     this.transaction(() => this.#arrivals.forget(upTo));
+  }
+
+  /** Adds a host of which there is nothing yet. Its facts come with its first batch. */
+  #addHost(id: string, firstUs: number): void {
+    const facts: HostFacts = { id, name: id };
+    const { changes } = this.#statements.addHost.run(
+      facts.id,
+      facts.name,
+      JSON.stringify(facts),
+      firstUs,
+      firstUs,
+    );
+    if (changes > 0) this.#briefs.refresh(facts.id);
   }
 
   putCloudCounts(counts: CloudCount[]): void {
@@ -145,7 +146,7 @@ export class FindingsWriter {
 function prepareAll(
   database: DatabaseSync,
 ): Record<
-  'addHost' | 'setHeartbeat' | 'setCloudCount' | 'dropZeroCounts' | 'setCloudInstance',
+  'addHost' | 'setHeard' | 'setHeartbeat' | 'setCloudCount' | 'dropZeroCounts' | 'setCloudInstance',
   StatementSync
 > {
   return {
@@ -155,10 +156,15 @@ function prepareAll(
        ON CONFLICT (host_id) DO UPDATE SET first_us = excluded.first_us, last_us = excluded.last_us
          WHERE first_us IS NULL`,
     ),
+    setHeard: database.prepare(
+      `INSERT INTO last_heard (host_id, heard_us) VALUES (?1, ?2)
+       ON CONFLICT (host_id) DO UPDATE SET heard_us = excluded.heard_us
+         WHERE excluded.heard_us > heard_us OR heard_us > ?3`,
+    ),
     setHeartbeat: database.prepare(
-      `INSERT INTO heartbeats (host_id, time_us, heartbeat, received_us) VALUES (?, ?, ?, ?)
-       ON CONFLICT (host_id) DO UPDATE SET time_us = excluded.time_us, heartbeat = excluded.heartbeat,
-         received_us = excluded.received_us`,
+      `INSERT INTO heartbeats (host_id, time_us, body, received_us) VALUES (?1, ?2, ?3, ?4)
+       ON CONFLICT (host_id) DO UPDATE SET time_us = excluded.time_us, body = excluded.body,
+         received_us = excluded.received_us WHERE excluded.received_us >= received_us OR received_us > ?5`,
     ),
     dropZeroCounts: database.prepare(
       `DELETE FROM cloud_counts WHERE host_id = ? AND start_us >= ? AND end_us <= ?

@@ -53,7 +53,7 @@ export class HostBriefsReader {
       prepareArrays(
         database,
         `SELECT h.id, ${FILTERED_COLUMNS}, h.last_us,
-           (SELECT received_us FROM heartbeats b INDEXED BY heartbeats_received WHERE b.host_id = h.host_id),
+           (SELECT heard_us FROM last_heard b WHERE b.host_id = h.host_id),
            max(w.first_us, coalesce((SELECT value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}'), w.first_us)),
            w.last_us, c.tokens, c.tokens_supplied_us
          FROM ${FILTERED_HOSTS.replace(

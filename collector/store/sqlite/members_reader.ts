@@ -228,7 +228,7 @@ function prepareStatements(database: DatabaseSync, among: string, amongMembers: 
        FROM hosts h LEFT JOIN watched w ON w.host = h.id LEFT JOIN cloud_briefs c ON c.host = h.id
        WHERE (h.last_us >= ?1 OR w.last_us >= ?1
          OR (c.terminated_us IS NULL AND c.state IN (${numberOfState('pending')}, ${numberOfState('running')}))
-         OR EXISTS (SELECT 1 FROM heartbeats b WHERE b.host_id = h.host_id AND b.received_us >= ?1))
+         OR EXISTS (SELECT 1 FROM last_heard b WHERE b.host_id = h.host_id AND b.heard_us >= ?1))
          AND ?2 = ?2 AND h.id > ?3${among === '' ? '' : ` AND h.id ${among}`} ORDER BY h.id LIMIT ?4`,
     ),
     profiles: prepareArrays(

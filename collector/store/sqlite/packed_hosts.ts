@@ -1,6 +1,6 @@
 /** Hosts in the form that the reader's thread sends: the stored JSON, which is copied faster than objects. */
 import type { HostFacts } from '../../../protocol/call.ts';
-import type { Heartbeat } from '../../../protocol/records.ts';
+import { unpackHeartbeat } from '../packed_heartbeat.ts';
 import type { StoredHost } from '../store.ts';
 
 export interface PackedHost {
@@ -8,19 +8,18 @@ export interface PackedHost {
   facts: string;
   firstUs: number;
   lastUs: number;
-  /** JSON of `Heartbeat`. */
-  heartbeat: string | null;
+  heardUs: number | null;
+  /** See `packHeartbeat`. */
+  body: Uint8Array | null;
   receivedUs: number | null;
 }
 
-export function unpackHost({ facts, firstUs, lastUs, heartbeat, receivedUs }: PackedHost): StoredHost {
+export function unpackHost({ facts, firstUs, lastUs, heardUs, body, receivedUs }: PackedHost): StoredHost {
   return {
     facts: JSON.parse(facts) as HostFacts,
     firstUs,
     lastUs,
-    heartbeat:
-      heartbeat === null
-        ? null
-        : { heartbeat: JSON.parse(heartbeat) as Heartbeat, receivedUs: receivedUs ?? 0 },
+    heardUs,
+    heartbeat: body === null ? null : { heartbeat: unpackHeartbeat(body), receivedUs: receivedUs ?? 0 },
   };
 }

@@ -262,8 +262,8 @@ class Cleaner {
   #hosts(beforeUs: number): number {
     const absent = this.#database
       .prepare(
-        `SELECT id, hosts.host_id AS hostId FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
-         WHERE last_us < ?1 AND coalesce(received_us, 0) < ?1 LIMIT 100`,
+        `SELECT id, hosts.host_id AS hostId FROM hosts LEFT JOIN last_heard ON last_heard.host_id = hosts.host_id
+         WHERE last_us < ?1 AND coalesce(heard_us, 0) < ?1 LIMIT 100`,
       )
       .all(beforeUs);
     for (const { id, hostId } of absent) {
@@ -271,7 +271,7 @@ class Cleaner {
       for (const table of TABLES_OF_HOST) {
         this.#delete(`DELETE FROM ${table} WHERE host = ?`, id!);
       }
-      for (const table of ['heartbeats', 'cloud_counts', 'cloud_instances']) {
+      for (const table of ['heartbeats', 'last_heard', 'cloud_counts', 'cloud_instances']) {
         this.#delete(`DELETE FROM ${table} WHERE host_id = ?`, hostId!);
       }
       this.#delete('DELETE FROM hosts WHERE id = ?', id!);

@@ -4,13 +4,11 @@
  * for the other.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Heartbeat } from '../../../protocol/records.ts';
-import type { CloudCount, CloudInstance, CloudInventory, Retention } from '../store.ts';
+import type { CloudCount, CloudInstance, CloudInventory, HeardHost, Retention } from '../store.ts';
 import { openForReading, openForWriting } from './database.ts';
 import { FindingsReader } from './findings_reader.ts';
 import { FINDINGS } from './findings_schema.ts';
 import { FindingsWriter } from './findings_writer.ts';
-import { HeartbeatGroup } from './heartbeat_group.ts';
 import type { PackedBatches } from './packed_batch.ts';
 import { retain } from './retention.ts';
 import {
@@ -26,7 +24,6 @@ type Methods = Record<string, (...args: never[]) => unknown>;
 function writerMethods(dataDir: string, helperPrograms: readonly string[]): Methods {
   const database = openForWriting(dataDir, FINDINGS);
   const writer = new FindingsWriter(database, undefined, helperPrograms);
-  const heartbeats = new HeartbeatGroup((group) => writer.heartbeats(group));
   let retaining: Promise<unknown> = Promise.resolve();
   return {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
@@ -34,7 +31,7 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
       const missing = writer.missingCallers(batches);
       return missing.length > 0 ? { missing } : { results: writer.write(batches) };
     },
-    heartbeat: (heartbeat: Heartbeat, receivedUs: number) => heartbeats.add({ heartbeat, receivedUs }),
+    heartbeats: (heard: HeardHost[]) => writer.heartbeats(heard),
     putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
     putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),
     putCloudInventory: (inventory: CloudInventory) => writer.putCloudInventory(inventory),
@@ -46,7 +43,6 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
       return result;
     },
     close: async () => {
-      await heartbeats.settled();
       await retaining;
       database.close();
     },

@@ -1,6 +1,5 @@
 /** The collector's side of the store's threads. Every method sends a message and resolves with its answer. */
 import { Worker } from 'node:worker_threads';
-import type { Heartbeat } from '../../../protocol/records.ts';
 import type { Window } from '../../contract/window.ts';
 import type { HostChoice } from '../host_filter.ts';
 import type {
@@ -9,6 +8,7 @@ import type {
   CloudCount,
   CloudInstance,
   CloudInventory,
+  HeardHost,
   HostsScope,
   Retention,
   RetentionResult,
@@ -160,8 +160,8 @@ export class ThreadedStore implements Store {
   async write(batches: StoredBatch[]): Promise<BatchResult[]> {
     return writeWithNewCallers(batches, (packed) => this.#writer.ask('write', packed));
   }
-  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
-    return this.#writer.ask('heartbeat', heartbeat, receivedUs);
+  heartbeats(heard: readonly HeardHost[]): Promise<void> {
+    return this.#writer.ask('heartbeats', heard);
   }
   putCloudCounts(counts: CloudCount[]): Promise<void> {
     return this.#writer.ask('putCloudCounts', counts);
@@ -285,6 +285,9 @@ export class ThreadedStore implements Store {
   }
   statistics(): ReturnType<Store['statistics']> {
     return this.#reader.ask('statistics');
+  }
+  heardHosts(sinceUs: number): ReturnType<Store['heardHosts']> {
+    return this.#reader.ask('heardHosts', sinceUs);
   }
 
   async close(): Promise<void> {

@@ -21,6 +21,7 @@ export interface TestIngestOptions extends WriterOptions {
   tls?: ServerOptions;
   idleMs?: number;
   heartbeatSeconds?: number;
+  fleetMs?: number;
   limits?: Partial<ConnectionLimits>;
   /** True: agents that show `TOKEN` get a credential. Default: none is issued. */
   enrolment?: boolean;
@@ -85,6 +86,7 @@ export class TestIngestServer {
       limits: options.limits ?? {},
       idleMs: options.idleMs ?? 60_000,
       pace: { heartbeatSeconds: options.heartbeatSeconds ?? null, silentAfterSeconds: 300 },
+      ...(options.fleetMs !== undefined && { fleetMs: options.fleetMs }),
       store: this.store,
       writer: this.writer,
       log,

@@ -4,7 +4,8 @@
  */
 import type { IngestStore } from '../../../collector/ingest/writer.ts';
 import { factsOfCaller, type StoredCaller } from '../../../collector/store/defined_caller.ts';
-import type { BatchResult, CallBody, StoredBatch } from '../../../collector/store/store.ts';
+import { unpackHeartbeat } from '../../../collector/store/packed_heartbeat.ts';
+import type { BatchResult, CallBody, HeardHost, StoredBatch } from '../../../collector/store/store.ts';
 import type { CallerFacts } from '../../../collector/store/workload_identity.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Coverage, Heartbeat } from '../../../protocol/records.ts';
@@ -20,7 +21,9 @@ export class MemoryStore implements IngestStore {
   readonly calls: StoredCall[] = [];
   readonly rollups: { count: number; caller: CallerFacts }[] = [];
   readonly coverage: Coverage[] = [];
-  readonly heartbeats: { heartbeat: Heartbeat; receivedUs: number }[] = [];
+  /** When each host was heard last, and the contents of heartbeats that were stored. */
+  readonly heard = new Map<string, number>();
+  readonly said: Heartbeat[] = [];
   /** Every transaction waits for it. */
   gate: Promise<void> = Promise.resolve();
   /** Thrown by every transaction. */
@@ -72,8 +75,15 @@ export class MemoryStore implements IngestStore {
     return { result: 'stored', lastSeq: seq, records: fresh, duplicates: records.length - fresh };
   }
 
-  async heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
-    this.heartbeats.push({ heartbeat, receivedUs });
+  async heartbeats(heard: readonly HeardHost[]): Promise<void> {
+    for (const { hostId, heardUs, said } of heard) {
+      this.heard.set(hostId, heardUs);
+      if (said !== null) this.said.push(unpackHeartbeat(said.body));
+    }
+  }
+
+  async heardHosts(sinceUs: number): Promise<number> {
+    return [...this.heard.values()].filter((us) => us >= sinceUs).length;
   }
 
   /** The numbers of the calls (their path is `/NUMBER`), sorted. */

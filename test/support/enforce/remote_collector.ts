@@ -6,6 +6,7 @@ import type { AuditEntry } from '../../../collector/contract/administration.ts';
 import { DAY_US } from '../../../collector/contract/window.ts';
 import { type Actor, withAdmin } from '../../../collector/local.ts';
 import type { Collector } from '../../../collector/main.ts';
+import { heardHost } from '../../../collector/store/packed_heartbeat.ts';
 import { toTimestamp } from '../../../collector/store/time.ts';
 import type { Call } from '../../../protocol/call.ts';
 import { makeCall, processFacts } from '../collector/calls.ts';
@@ -54,7 +55,7 @@ export class RemoteCollector {
         process: processFacts({ script: '/opt/poll.py' }),
       });
       await put(call, watched(id, ago(3 * DAY_US), ago(-AHEAD_US)));
-      await store.heartbeat(heartbeatOf(id, startUs), startUs);
+      await store.heartbeats([heardHost(heartbeatOf(id, startUs), startUs)]);
     }
     await store.close();
     const made = new RemoteCollector(dataDir, await freePort());

@@ -3,6 +3,7 @@
  * silent hosts.
  */
 import { v7 as uuidv7 } from 'uuid';
+import { heardHost } from '../../../collector/store/packed_heartbeat.ts';
 import type { CallBody, Store, StoredBatch, StoredRecord } from '../../../collector/store/store.ts';
 import type { CallerFacts } from '../../../collector/store/workload_identity.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
@@ -222,7 +223,7 @@ export async function writeFleet(store: Store, nowMs: number): Promise<number> {
     const batch: StoredBatch = { stream: uuidv7(), seq: 1, host: fleetHost.facts, callers, records };
     await store.write([batch]);
     const beat = nowMs - fleetHost.watchedTo * DAY_MS;
-    await store.heartbeat(makeHeartbeat(fleetHost, beat), beat * 1000);
+    await store.heartbeats([heardHost(makeHeartbeat(fleetHost, beat), beat * 1000)]);
   }
   return written;
 }

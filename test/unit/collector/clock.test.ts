@@ -33,7 +33,7 @@ function newDirectory(): string {
 function lastHeartbeat(dataDir: string): number | null {
   const database = openForReading(dataDir, FINDINGS);
   try {
-    return (database.prepare('SELECT time_us FROM heartbeats').get()?.['time_us'] ?? null) as number | null;
+    return (database.prepare('SELECT heard_us FROM last_heard').get()?.['heard_us'] ?? null) as number | null;
   } finally {
     database.close();
   }

@@ -38,7 +38,8 @@ class SteppedStore {
     for (let turn = 0; turn < 4; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   }
   lastSeq = async () => 0;
-  heartbeat = async () => {};
+  heartbeats = async () => {};
+  heardHosts = async () => 0;
 }
 
 test('under a flood of one host all other hosts are in the next transaction, and it is short', async () => {

@@ -13,6 +13,7 @@ import { DAY_US, HOUR_US } from '../../../collector/contract/window.ts';
 import type { HostBoard } from '../../../collector/insight/host_board.ts';
 import { Insight } from '../../../collector/insight/insight.ts';
 import { KeptJudgement } from '../../../collector/kept_judgement.ts';
+import { heardHost } from '../../../collector/store/packed_heartbeat.ts';
 import { openForReading, openForWriting } from '../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
@@ -79,7 +80,7 @@ class Shared {
   write(batches: StoredBatch[]): void {
     this.#writer.write(pack(batches));
     this.#writer.heartbeats(
-      batches.map(({ host }) => ({ heartbeat: heartbeatOf(host.id, this.nowUs), receivedUs: this.nowUs })),
+      batches.map(({ host }) => heardHost(heartbeatOf(host.id, this.nowUs), this.nowUs)),
     );
   }
 

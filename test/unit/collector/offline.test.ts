@@ -178,7 +178,7 @@ test('a spool that is too small for the outage: the overflow is counted, routine
   assert.equal(outbox.counters()['spool']!['overflowed'], overflowed);
   assert.equal(store.calls.length, calls - overflowed!);
   assert.equal(new Set(store.numbers).size, store.calls.length);
-  const reported = () => store.heartbeats.at(-1)?.heartbeat.spool.overflowed ?? {};
+  const reported = () => store.said.at(-1)?.spool.overflowed ?? {};
   await eventually('the overflow is in a heartbeat', () => {
     return Object.values(reported()).reduce((sum, count) => sum + count, 0) === overflowed;
   });

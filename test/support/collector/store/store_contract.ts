@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { HOUR_US } from '../../../../collector/contract/window.ts';
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import type { Store } from '../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Heartbeat } from '../../../../protocol/records.ts';
@@ -12,6 +13,20 @@ import { ALL, ALL_CALLS, call, callerOf, EVER, host, program, report, rollup, st
 const NOON_US = Date.UTC(2026, 10, 1, 12) * 1000;
 const A = host('a');
 const B = host('b');
+
+function heartbeatOf(hostId: string, timeUs: number, version: string): Heartbeat {
+  return {
+    time: toTimestamp(timeUs),
+    host_id: hostId,
+    agent_version: version,
+    started: toTimestamp(NOON_US),
+    counters: {},
+    coverage: { live: true, sources: ['any'] },
+    attribution: { method: 'ebpf', reason: null },
+    agent: { cpu_percent: 1, memory_bytes: 1 },
+    spool: { bytes: 0, records: 0, overflowed: {} },
+  };
+}
 
 async function idOf(store: Store, executable: string): Promise<string> {
   const totals = await store.identityTotals(ALL);
@@ -170,21 +185,8 @@ export function testStore(open: () => Promise<Store>): void {
 
   test('hosts, their last heartbeat, and the processes of a workload, latest first', async () => {
     const store = await open();
-    const beat = (hostId: string, version: string): Heartbeat => ({
-      time: toTimestamp(NOON_US),
-      host_id: hostId,
-      agent_version: version,
-      started: toTimestamp(NOON_US),
-      counters: {},
-      coverage: { live: true, sources: ['any'] },
-      attribution: { method: 'ebpf', reason: null },
-      agent: { cpu_percent: 1, memory_bytes: 1 },
-      spool: { bytes: 0, records: 0, overflowed: {} },
-    });
-    await Promise.all([
-      store.heartbeat(beat(B.id, '1'), NOON_US + 1),
-      store.heartbeat(beat(B.id, '2'), NOON_US + 2),
-    ]);
+    await store.heartbeats([heardHost(heartbeatOf(B.id, NOON_US, '1'), NOON_US + 1)]);
+    await store.heartbeats([heardHost(heartbeatOf(B.id, NOON_US, '2'), NOON_US + 2)]);
     const older = makeCall();
     const newer = makeCall({ process: { ...older.process!, pid: 99 } });
     const next = stream(A, [callerOf(older), callerOf(newer)]);
@@ -217,6 +219,28 @@ export function testStore(open: () => Promise<Store>): void {
       (await store.identities([id, 'ffffffffffffffff'])).map(({ executable }) => executable),
       ['/usr/bin/curl'],
     );
+  });
+
+  test('of the heartbeats of a host the latest stays, unless its time is ahead of every clock', async () => {
+    const store = await open();
+    const nowUs = Date.now() * 1000;
+    const minuteUs = 60_000_000;
+    const heard = async (heardUs: number, version: string | null) => {
+      const all = heardHost(heartbeatOf(B.id, heardUs, version ?? ''), heardUs);
+      await store.heartbeats([version === null ? { ...all, firstUs: null, said: null } : all]);
+      const [stored] = await store.hosts([B.id]);
+      const { heardUs: last, heartbeat } = stored!;
+      return [last! - nowUs, heartbeat!.heartbeat.agent_version, heartbeat!.receivedUs - nowUs];
+    };
+    assert.deepEqual(await heard(nowUs - minuteUs, '1'), [-minuteUs, '1', -minuteUs]);
+    assert.deepEqual(await heard(nowUs - 9, null), [-9, '1', -minuteUs], 'only the time was stored');
+    assert.deepEqual(await heard(nowUs - 20, '2'), [-9, '2', -20], 'another collector was earlier');
+    assert.deepEqual(await heard(nowUs - 30, '3'), [-9, '2', -20], 'what it wrote late is older');
+    assert.equal(await store.heardHosts(nowUs - 9), 1);
+    assert.equal(await store.heardHosts(nowUs - 8), 0);
+    const aheadUs = 60 * minuteUs;
+    assert.deepEqual(await heard(nowUs + aheadUs, '4'), [aheadUs, '4', aheadUs]);
+    assert.deepEqual(await heard(nowUs, '5'), [0, '5', 0], 'a clock that was wrong hides no silence');
   });
 
   test('calls of unknown processes belong to a workload of their host and source address', async () => {

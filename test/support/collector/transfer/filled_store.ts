@@ -2,6 +2,8 @@
  * A store with rows in every table of the findings: hosts of all verdicts, with calls one by one and rolled up, gaps, hops,
  * groups and figures of the cloud. Its times are before `nowUs`, so that windows of days have something to say.
  */
+
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import type { CloudMember, Store, StoredBatch, StoredRecord } from '../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Call, HostFacts } from '../../../../protocol/call.ts';
@@ -55,7 +57,7 @@ export async function fillStore(store: Store, nowUs: number): Promise<void> {
       const startUs = (hours - day * 24) * HOUR_US;
       await store.write([batchOf(host, number, DAYS - day + 1, startUs, nowUs)]);
     }
-    if (number !== 6) await store.heartbeat(heartbeatOf(host.id, nowUs), nowUs);
+    if (number !== 6) await store.heartbeats([heardHost(heartbeatOf(host.id, nowUs), nowUs)]);
   }
   await fillCloud(store, nowUs);
 }

@@ -6,6 +6,7 @@ import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { PlanDetail } from '../../../../collector/contract/plan.ts';
 import { DAY_US } from '../../../../collector/contract/window.ts';
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Plan } from '../../../../enforce/plan.ts';
 import { addInstance, type LabRegion } from '../../../../lab/cloud/state.ts';
@@ -76,7 +77,7 @@ describe('imdswatch enforce', () => {
       }),
       watched(id, ago(3 * DAY_US), ago(-AHEAD_US)),
     );
-    await findings.store.heartbeat(heartbeatOf(id, startUs), startUs);
+    await findings.store.heartbeats([heardHost(heartbeatOf(id, startUs), startUs)]);
   }
 
   function hostOf(number: number, group: string) {

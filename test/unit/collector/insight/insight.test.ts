@@ -13,6 +13,7 @@ import * as offenderModel from '../../../../collector/contract/offender.ts';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
 import { parseGroupBy } from '../../../../collector/insight/question.ts';
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Call, HostFacts } from '../../../../protocol/call.ts';
 import { makeCall, processFacts } from '../../../support/collector/calls.ts';
@@ -66,7 +67,7 @@ async function fleet() {
     ...[READY, BAD, HOP].map(({ id }) => watched(id, ago(20 * DAY_US), toTimestamp(Date.now() * 1000))),
   );
   for (const { id } of [READY, BAD, HOP]) {
-    await findings.store.heartbeat(heartbeatOf(id, Date.now() * 1000), Date.now() * 1000);
+    await findings.store.heartbeats([heardHost(heartbeatOf(id, Date.now() * 1000), Date.now() * 1000)]);
   }
   const insight = new Insight(findings.store, {
     readinessWindowDays: 14,

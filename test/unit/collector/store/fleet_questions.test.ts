@@ -9,6 +9,7 @@ import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
 import { HostJudge } from '../../../../collector/insight/host_judge.ts';
 import { summaryOf } from '../../../../collector/insight/hosts.ts';
 import { type HostFilter, hostMatcher, matchesProfile } from '../../../../collector/store/host_filter.ts';
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import { openForReading, openForWriting } from '../../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
@@ -106,7 +107,7 @@ function fill(writer: FindingsWriter, fleet: readonly Made[]): void {
     if (records.length > 0) writer.write(pack([stream(host, CALLERS)(...records)]));
     if (heartbeat !== null) {
       const receivedUs = timeOf(heartbeat, number);
-      writer.heartbeats([{ heartbeat: heartbeatOf(id, receivedUs), receivedUs }]);
+      writer.heartbeats([heardHost(heartbeatOf(id, receivedUs), receivedUs)]);
     }
     if (tokens !== null) {
       const options = { hostId: id, httpTokens: tokens, hopLimit: 1, httpEndpoint: 'enabled' as const };
@@ -165,7 +166,7 @@ async function checkBriefs(
       assert.equal(page.names[at], name);
       assert.deepEqual(profiles.get(page.profiles[at]!)?.facts ?? {}, profile);
       assert.deepEqual([page.firstUs[at], page.lastUs[at]], [host.firstUs, host.lastUs]);
-      assert.equal(known(page.receivedUs[at]!), host.heartbeat?.receivedUs ?? null);
+      assert.equal(known(page.receivedUs[at]!), host.heardUs);
       const watched = coverage.get(id)!;
       assert.deepEqual(
         [known(page.watchedFirstUs[at]!), known(page.watchedLastUs[at]!)],

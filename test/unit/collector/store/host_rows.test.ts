@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { DAY_US } from '../../../../collector/contract/window.ts';
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import { openForReading, openForWriting } from '../../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
@@ -109,7 +110,7 @@ test('a host whose first batch has nothing new is listed from its first heartbea
   await store.write([stream(host('a'))(known), stream(host('b'))(known)]);
   const listed = async () => (await store.hostPage(null, null, 100)).map(({ facts }) => facts.id).sort();
   assert.deepEqual(await listed(), ['i-a']);
-  await store.heartbeat({ ...HEARTBEAT, host_id: 'i-b' }, NOW_US + 5);
+  await store.heartbeats([heardHost({ ...HEARTBEAT, host_id: 'i-b' }, NOW_US + 5)]);
   assert.deepEqual(await listed(), ['i-a', 'i-b']);
   const added = (await store.hostPage(null, null, 100)).find(({ facts }) => facts.id === 'i-b')!;
   assert.deepEqual([added.facts.name, added.firstUs, added.lastUs], ['b', NOW_US + 5, NOW_US + 5]);

@@ -183,6 +183,10 @@ test('calls, roll-ups, workloads, coverage and streams of schema 1 are carried o
   assert.equal((await store.callers(curl, 10))[0]!.lastUs, NOON_US + 9);
   const [stored] = await store.hostPage(null, null, 100);
   assert.deepEqual([stored!.firstUs, stored!.lastUs], [NOON_US, NOON_US + 26 * HOUR_US]);
+  assert.deepEqual(
+    [stored!.heardUs, stored!.heartbeat],
+    [NOON_US, { heartbeat: { agent_version: '0.1.0' }, receivedUs: NOON_US }],
+  );
 
   // And it goes on: what was stored before is known, what is new is added to it.
   const known = call(NOON_US, { id: ids[0]! });

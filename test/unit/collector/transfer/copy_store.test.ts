@@ -7,6 +7,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { ADMIN, openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { ADMIN_TABLES } from '../../../../collector/admin/copy_admin.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
+import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import { DatabasePool } from '../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../collector/store/postgres/database_url.ts';
 import { PostgresStore } from '../../../../collector/store/postgres/postgres_store.ts';
@@ -278,7 +279,7 @@ describe('copies of stores', { skip: NO_POSTGRES }, () => {
     const url = await server.createDatabase();
     const source = bench.directory();
     const store = openStore(source);
-    await store.heartbeat(heartbeatOf('i-1', NOW_US), NOW_US);
+    await store.heartbeats([heardHost(heartbeatOf('i-1', NOW_US), NOW_US)]);
     await store.close();
     openAdmin(source).close();
     let isChanged = false;

@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
 import { DAY_US, HOUR_US, type Window } from '../../../../../collector/contract/window.ts';
 import { Insight } from '../../../../../collector/insight/insight.ts';
+import { heardHost } from '../../../../../collector/store/packed_heartbeat.ts';
 import { openForWriting } from '../../../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../../../collector/store/sqlite/findings_schema.ts';
@@ -131,7 +132,7 @@ class Fleet {
         return;
       }
       case 'heartbeat':
-        this.#writer.heartbeats([{ heartbeat: heartbeatOf(each.hostId, each.us), receivedUs: each.us }]);
+        this.#writer.heartbeats([heardHost(heartbeatOf(each.hostId, each.us), each.us)]);
         return;
       case 'counts':
         this.#writer.putCloudCounts(
@@ -240,7 +241,7 @@ describe('random fleets', () => {
             'SELECT w.first_us, w.last_us FROM watched w JOIN hosts h ON h.id = w.host WHERE h.host_id = ?',
             id,
           );
-          const beat = fleet.one('SELECT received_us FROM heartbeats WHERE host_id = ?', id);
+          const beat = fleet.one('SELECT heard_us AS received_us FROM last_heard WHERE host_id = ?', id);
           const member = fleet.one('SELECT * FROM cloud_members WHERE host_id = ?', id);
           const options = fleet.one('SELECT * FROM cloud_instances WHERE host_id = ?', id);
           const runs =

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import * as fc from 'fast-check';
+import { heardHost } from '../../../../../collector/store/packed_heartbeat.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
 import { PostgresStore } from '../../../../../collector/store/postgres/postgres_store.ts';
 import { openForReading, openForWriting } from '../../../../../collector/store/sqlite/database.ts';
@@ -112,8 +113,8 @@ describe('both stores answer alike', { skip: NO_POSTGRES }, () => {
               await store.putCloudInstances(instances);
               for (const [id, receivedUs] of heartbeats) {
                 const heartbeat = heartbeatOf(id, receivedUs);
-                writer.heartbeats([{ heartbeat, receivedUs }]);
-                await store.heartbeat(heartbeat, receivedUs);
+                writer.heartbeats([heardHost(heartbeat, receivedUs)]);
+                await store.heartbeats([heardHost(heartbeat, receivedUs)]);
               }
             }
             const identities = (await reader.identitiesAfter(0, 100)).map(({ identity }) => identity.id);

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { DatabasePool } from '../../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
+import { FINDINGS_SCHEMA } from '../../../../../collector/store/postgres/findings_schema.ts';
+import { PostgresStore } from '../../../../../collector/store/postgres/postgres_store.ts';
 import { migrate, readState, type SchemaStep } from '../../../../../collector/store/postgres/schema_steps.ts';
 import type { SchemaChange } from '../../../../../collector/store/schema_change.ts';
 import { eventually } from '../../../../support/collector/stored.ts';
@@ -48,6 +50,36 @@ describe('schemas', { skip: NO_POSTGRES }, () => {
     await migrate(pool, { name: 'numbers', steps: [...steps, long] });
     await assert.rejects(pool.query('SELECT pg_sleep(1)'), /statement timeout/);
     await pool.close();
+  });
+
+  test('heartbeats of the first schema are kept, compressed, with their times apart', async () => {
+    const url = await server.createDatabase();
+    const pool = new DatabasePool(parseDatabaseUrl(url));
+    await migrate(pool, { ...FINDINGS_SCHEMA, steps: FINDINGS_SCHEMA.steps.slice(0, 1) });
+    // More than are packed at a time.
+    await pool.query(`
+      INSERT INTO hosts (host_id, name, facts, first_us, last_us)
+        SELECT 'i-' || n, 'h', json_build_object('id', 'i-' || n, 'name', 'h')::text, 1, 2 FROM generate_series(1, 2500) AS n;
+      INSERT INTO heartbeats
+        SELECT 'i-' || n, n, json_build_object('agent_version', '0.' || n)::text, n + 1 FROM generate_series(1, 2500) AS n;`);
+    await pool.close();
+    const store = await PostgresStore.open(parseDatabaseUrl(url));
+    const hosts = await store.hosts(['i-1', 'i-999', 'i-2500']);
+    assert.deepEqual(
+      hosts.map(({ facts, heardUs, heartbeat }) => [
+        facts.id,
+        heardUs,
+        heartbeat!.heartbeat.agent_version,
+        heartbeat!.receivedUs,
+      ]),
+      [
+        ['i-1', 2, '0.1', 2],
+        ['i-2500', 2501, '0.2500', 2501],
+        ['i-999', 1000, '0.999', 1000],
+      ],
+    );
+    assert.equal(await store.heardHosts(2501), 1);
+    await store.close();
   });
 
   test('a step that fails leaves nothing behind', async () => {

@@ -58,7 +58,8 @@ describe('a PostgreSQL store with many rows', { skip: NO_POSTGRES }, () => {
       INSERT INTO boots ${many(`n, 'b', 1, 1`)};
       INSERT INTO gaps ${many(`n, 'losses', 1, 2, NULL`)};
       INSERT INTO coverage_days ${many(`n, ${day}, 1, 1, 1, NULL`)};
-      INSERT INTO heartbeats ${many(`'h' || n, 1, '{}', 1`)};
+      INSERT INTO heartbeats (host_id, time_us, body, received_us) ${many(`'h' || n, 1, '', 1`)};
+      INSERT INTO last_heard ${many(`'h' || n, 1`)};
       INSERT INTO host_profiles ${many(`n, n, NULL`)};
       INSERT INTO cloud_briefs (host, state, tokens) ${many(`n, 1, 1`)};
       INSERT INTO agentless ${many(`'c' || n`)};
