@@ -11,7 +11,7 @@ import {
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { VERSION } from '../../../common/version.ts';
-import { type Address, allowedAddresses, lookupOf, type Resolve } from '../guarded_connect.ts';
+import { type Address, allowedAddresses, DeliveryError, lookupOf, type Resolve } from '../guarded_connect.ts';
 
 /** More of an answer is not read. */
 const MAX_ANSWER_BYTES = 256 * 1024;
@@ -21,6 +21,9 @@ const DRAIN_MS = 2000;
 const MAX_CONNECTIONS = 1;
 /** The receiver has closed a connection that was kept, while the request was on its way. */
 const CLOSED_MEANWHILE = new Set(['ECONNRESET', 'EPIPE']);
+
+const NOT_TRUSTED =
+  'the receiver ended the connection without an answer. It may not trust the client certificate of this destination: check "certificate"';
 
 export interface HttpRequest {
   method: string;
@@ -49,9 +52,11 @@ export class HttpConnections {
   readonly #resolve: Resolve;
   readonly #http: HttpAgent;
   readonly #https: HttpsAgent;
+  readonly #hasCertificate: boolean;
 
   constructor(resolve: Resolve, certificate: ClientCertificate | null = null) {
     this.#resolve = resolve;
+    this.#hasCertificate = certificate !== null;
     const kept = {
       keepAlive: true,
       maxSockets: MAX_CONNECTIONS,
@@ -102,8 +107,11 @@ export class HttpConnections {
     };
     const sent = (isSecure ? requestHttps : requestHttp)(options);
     sent.on('error', (error: NodeJS.ErrnoException) => {
-      const isStale = sent.reusedSocket && CLOSED_MEANWHILE.has(error.code ?? '');
-      reject(isStale && !signal.aborted ? new ClosedMeanwhile() : error);
+      const isClosed = CLOSED_MEANWHILE.has(error.code ?? '') && !signal.aborted;
+      if (isClosed && sent.reusedSocket) reject(new ClosedMeanwhile());
+      // With TLS 1.3 a server judges the certificate when the client takes the handshake to be over.
+      else if (isClosed && isSecure && this.#hasCertificate) reject(new DeliveryError(NOT_TRUSTED));
+      else reject(error);
     });
     sent.once('response', (response) => {
       const status = response.statusCode ?? 0;

@@ -44,7 +44,7 @@ local red(from) = [{ color: 'red', value: from }];
         ]),
         p.row('Offenders', 8, [
           p.series('Offenders by severity', 'Workloads in the window. None: they use IMDSv2 only.', [p.query(fleet('imdswatch_offenders', 'severity'), '{{severity}}')]),
-          p.series('Offenders by owner', 'Owners come from triage, owner_rules and Backstage. None: nobody owns them.', [p.query('sum by (owner) (%s)' % fleet('imdswatch_owner_offenders', 'owner, severity'), '{{owner}}')]),
+          p.series('Offenders by owner', 'Owners come from triage and owner_rules. None: nobody owns them.', [p.query('sum by (owner) (%s)' % fleet('imdswatch_owner_offenders', 'owner, severity'), '{{owner}}')]),
         ]),
         p.row('Calls', 8, [
           p.series('Calls by version', 'Calls a second that were stored, roll-ups included.', [p.query('sum by (imds_version) (rate(imdswatch_calls_total{job="$job"}[$__rate_interval]))', 'IMDSv{{imds_version}}')], 'reqps'),
