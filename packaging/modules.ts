@@ -46,6 +46,13 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
   ],
   diff: ['dist', 'libcjs'],
   'jsonc-parser': ['lib/esm'],
+  // Only the stable names are imported.
+  '@opentelemetry/semantic-conventions': [
+    'dist/experimental_attributes.mjs',
+    'dist/experimental_events.mjs',
+    'dist/experimental_metrics.mjs',
+    'dist/index-incubating.mjs',
+  ],
   'web-tree-sitter': ['debug', 'lib', 'src', 'web-tree-sitter.cjs'],
   '@peculiar/x509': ['build/x509.js'],
   // Only `liquid.node.js` is loaded, and no command.
@@ -74,6 +81,8 @@ const NOT_RUN_OF_SCOPE: Record<string, readonly string[]> = {
   '@aws-sdk': ['dist-es', 'dist-types'],
   '@smithy': ['dist-es', 'dist-types'],
 };
+/** Files of the packages of a scope that do not run: Node imports the ES modules of OpenTelemetry. */
+const NOT_RUN_FILES_OF_SCOPE: Record<string, RegExp> = { '@opentelemetry': /\.cjs$/ };
 /** Packages that are only needed to compile. */
 const NOT_SHIPPED = ['@types', 'nan', 'node-addon-api', 'node-gyp-build', 'undici-types'];
 
@@ -102,6 +111,8 @@ export function prune(modules: string): string[] {
   for (const path of packages) {
     const name = path.split('node_modules/').at(-1)!;
     const ofScope = NOT_RUN_OF_SCOPE[name.split('/')[0]!] ?? [];
+    const files = NOT_RUN_FILES_OF_SCOPE[name.split('/')[0]!];
+    if (files !== undefined) removeFiles(join(modules, path), files);
     for (const part of [...NOT_RUN_DIRECTORIES, ...ofScope, ...(NOT_RUN_OF[name] ?? [])]) {
       rmSync(join(modules, path, part), { recursive: true, force: true });
     }
@@ -114,6 +125,12 @@ export function prune(modules: string): string[] {
   }
   removeEmpty(modules);
   return packages;
+}
+
+function removeFiles(directory: string, names: RegExp): void {
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() && names.test(entry.name)) rmSync(join(entry.parentPath, entry.name));
+  }
 }
 
 function isPackage(directory: string): boolean {

@@ -70,6 +70,8 @@ export interface ExportOptions {
   format: Exclude<Format, 'json'>;
   /** File name without its extension. */
   name: string;
+  /** Makes the lines of a group of items, for NDJSON in another shape than our own. */
+  linesOf?: (items: readonly unknown[]) => Iterable<string>;
   schema: ZodObject;
   /** Groups of items, in order. */
   items: AsyncIterable<readonly unknown[]>;
@@ -84,18 +86,19 @@ export interface ExportOptions {
  */
 export async function exportAnswer(
   c: Context<ApiEnv>,
-  { format, name, schema, items, log, metrics }: ExportOptions,
+  { format, name, schema, items, linesOf: shaped, log, metrics }: ExportOptions,
 ): Promise<Response> {
   const columns = columnsOf(schema);
   const lineOf =
     format === 'csv'
       ? (item: unknown) => csvLine(columns, item)
       : (item: unknown) => `${JSON.stringify(item)}\n`;
+  const linesOf = shaped ?? ((group: readonly unknown[]) => group.map((item) => lineOf(item)));
   async function* chunks() {
     let text = format === 'csv' ? csvHead(columns) : '';
     for await (const group of items) {
-      for (const item of group) {
-        text += lineOf(item);
+      for (const line of linesOf(group)) {
+        text += line;
         if (text.length < CHUNK_CHARACTERS) continue;
         yield text;
         text = '';

@@ -1,6 +1,7 @@
 /** A call as a document of ECS 9.4. Fields that ECS has no name for stay under `imds.` and `imdswatch.`. */
 import { isIP } from 'node:net';
 import type { Ancestor, Call } from '../../protocol/call.ts';
+import { programObject, systemdObject } from './caller_parts.ts';
 import { lineOf, urlOf } from './call_text.ts';
 import { compact, compactOrNull } from './compact.ts';
 import { addressFields, distinct, documentOf, hostFields, labelsOf } from './ecs_base.ts';
@@ -148,15 +149,15 @@ function ownFields(call: Call & { offender: string }): JsonObject {
     outcome: call.outcome,
     script: process?.script,
     ancestors: process === null || process.ancestors.length === 0 ? null : process.ancestors.map(ancestorOf),
-    systemd: systemd === null ? null : compactOrNull({ ...systemd }),
+    systemd: systemdObject(systemd),
     attribution: { method: call['attribution.method'], confidence: call['attribution.confidence'] },
     kubernetes_container: call.k8s?.['container.name'],
     image_id: call.host['image.id'],
     answered_by: call.answered_by,
     answered_by_evidence: call['answered_by.evidence'],
     answered_by_confidence: call['answered_by.confidence'],
-    via: programOf(call.via),
-    opener: programOf(call.opener),
+    via: programObject(call.via),
+    opener: programObject(call.opener),
     caller_role: call['caller.role'],
     caller_connection: call['caller.connection'],
   });
@@ -164,10 +165,4 @@ function ownFields(call: Call & { offender: string }): JsonObject {
 
 function ancestorOf({ pid, name, command_args, script, ...rest }: Ancestor): JsonObject {
   return compact({ pid, name, executable: rest['executable.path'], args: command_args, script });
-}
-
-function programOf(program: Call['via'] | Call['opener']): JsonObject | null {
-  if (program === null || program === undefined) return null;
-  const { pid, name, script, 'executable.path': executable, 'owner.uid': uid } = program;
-  return compact({ pid, name, script, executable, uid, kind: 'kind' in program ? program.kind : null });
 }

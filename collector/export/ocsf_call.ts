@@ -4,6 +4,7 @@
  */
 import type { Call } from '../../protocol/call.ts';
 import { type CallRating, ratingOf } from './call_rating.ts';
+import { podFields, programObject, systemdObject } from './caller_parts.ts';
 import { lineOf, urlOf } from './call_text.ts';
 import { compact, compactOrNull } from './compact.ts';
 import type { CallItem } from './item.ts';
@@ -166,15 +167,15 @@ function unmappedOf(call: Call, noProcess: boolean): JsonObject | null {
     }),
     duration_ms: call.duration_ms,
     process: compactOrNull({ script: process?.script, title: process?.title, ancestor_scripts: scripts }),
-    pod: call.k8s !== null && !hasContainer ? compactOrNull({ ...call.k8s }) : null,
+    pod: call.k8s !== null && !hasContainer ? compactOrNull(Object.fromEntries(podFields(call.k8s))) : null,
     pod_uid: hasContainer ? call.k8s?.['pod.uid'] : null,
-    systemd: systemd === null ? null : compactOrNull({ ...systemd }),
+    systemd: systemdObject(systemd),
     attribution_method: call['attribution.method'],
     answered_by: call.answered_by,
     answered_by_evidence: call['answered_by.evidence'],
     answered_by_confidence: call['answered_by.confidence'],
-    via: call.via ? compact({ ...call.via }) : null,
-    opener: call.opener ? compact({ ...call.opener }) : null,
+    via: programObject(call.via),
+    opener: programObject(call.opener),
     caller_role: call['caller.role'],
     caller_connection: call['caller.connection'],
     container_without_process: noProcess && hasContainer ? true : null,

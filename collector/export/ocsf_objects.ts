@@ -8,6 +8,7 @@ import type {
   K8sFacts,
   ProcessFacts,
 } from '../../protocol/call.ts';
+import { podFields } from './caller_parts.ts';
 import { compact } from './compact.ts';
 import { isInstanceId } from './instance.ts';
 import type { Json, JsonObject } from './json.ts';
@@ -62,8 +63,7 @@ export function containerObject(container: ContainerFacts | null, k8s: K8sFacts 
 
 /** Labels have the form "key: value" (OCSF, `container.labels`). */
 function labelsOf(k8s: K8sFacts | null): string[] | null {
-  if (k8s === null) return null;
-  const known = Object.entries(k8s).filter(([, value]) => value !== null);
+  const known = k8s === null ? [] : podFields(k8s);
   return known.length === 0 ? null : known.map(([key, value]) => `k8s.${key}: ${value}`);
 }
 

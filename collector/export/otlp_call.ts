@@ -2,8 +2,9 @@
  * A call as a log record of OpenTelemetry. Names are those of the semantic conventions 1.44.0; a field without one has the
  * prefix `imdswatch.`, as their naming rules ask. `mapping.ts` lists all fields.
  */
-import type { Ancestor, Call, HostFacts, Opener, Relay } from '../../protocol/call.ts';
+import type { Ancestor, Call, HostFacts } from '../../protocol/call.ts';
 import { toMicroseconds } from '../store/time.ts';
+import { programObject } from './caller_parts.ts';
 import { type CallRating, ratingOf } from './call_rating.ts';
 import { lineOf } from './call_text.ts';
 import { compact } from './compact.ts';
@@ -104,10 +105,10 @@ function connectionOf(call: Call) {
     'imdswatch.answered_by': call.answered_by,
     'imdswatch.answered_by.evidence': call['answered_by.evidence'],
     'imdswatch.answered_by.confidence': call['answered_by.confidence'],
-    'imdswatch.via': programOf(call.via),
+    'imdswatch.via': programObject(call.via),
     'imdswatch.caller.role': call['caller.role'],
     'imdswatch.caller.connection': call['caller.connection'],
-    'imdswatch.opener': programOf(call.opener),
+    'imdswatch.opener': programObject(call.opener),
   };
 }
 
@@ -135,10 +136,6 @@ function processOf({ process }: Call) {
 function ancestorOf({ pid, name, script, ...rest }: Ancestor): JsonObject {
   const { 'executable.path': path, command_args: args } = rest;
   return compact({ pid, name, 'executable.path': path, command_args: args, script });
-}
-
-function programOf(program: Relay | Opener | null | undefined): JsonObject | null {
-  return program === null || program === undefined ? null : compact({ ...program });
 }
 
 function placeOf({ container, k8s, systemd }: Call) {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventParts } from './event_parts.ts';
 import { withGeneratedParts } from './generated_part.ts';
+import { integrationParts } from './integration_parts.ts';
 import { metricsPart } from './metrics_part.ts';
 import { permissionsPart } from './permissions.ts';
 import { settingsPart } from './settings_part.ts';
@@ -14,6 +15,7 @@ export async function generatedDocuments(): Promise<Map<string, string>> {
   const parts: Record<string, ReadonlyMap<string, string>> = {
     'configure.md': new Map([['settings', await settingsPart()]]),
     'events.md': eventParts(),
+    'integrations.md': integrationParts(),
     'api.md': new Map([['metrics', await metricsPart()]]),
     'security.md': new Map([['who_may_do_what', permissionsPart()]]),
   };

@@ -1,10 +1,11 @@
 import { z } from '@hono/zod-openapi';
 import { type Call, imdsCategory, outcome } from '../../../protocol/call.ts';
 import { type ServedCall, servedCall } from '../../contract/served_call.ts';
+import { shapedCallLines } from '../../export/call_lines.ts';
 import type { CallFilter } from '../../store/store.ts';
 import type { WorkloadRules } from '../../store/workload_rules.ts';
 import type { ApiApp } from '../env.ts';
-import { exportAnswer, formatOf, formatQuery, listContent } from '../export.ts';
+import { exportAnswer, type Format as ListFormat, formatOf, listContent } from '../export.ts';
 import { listRequestOf } from '../list_request.ts';
 import { encodeCursor } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
@@ -24,6 +25,15 @@ export const callQuery = {
   outcome: repeatable(outcome).describe('Outcomes of calls.'),
   path: shortText.optional().describe('Part of the path. Upper and lower case are the same.'),
 };
+/** Shapes of other systems in which calls can be fetched, beside those of all lists. */
+const callFormatQuery = {
+  format: z
+    .enum(['json', 'csv', 'ndjson', 'otlp', 'ocsf', 'ecs'])
+    .optional()
+    .describe(
+      'All but `json` return the whole result instead of a page. `otlp`, `ocsf` and `ecs`: NDJSON in the shape of OpenTelemetry (one request of OTLP JSON a line), of OCSF 1.5 and of ECS 9.4. This takes precedence over the header `Accept`.',
+    ),
+};
 export type CallQuery = z.output<z.ZodObject<typeof callQuery>>;
 
 const listRoute = route({
@@ -31,7 +41,7 @@ const listRoute = route({
   path: '/api/v1/calls',
   tags: ['calls'],
   summary: 'Single calls that are still kept, newest first',
-  request: { query: z.strictObject({ ...windowQuery, ...callQuery, ...pageQuery, ...formatQuery }) },
+  request: { query: z.strictObject({ ...windowQuery, ...callQuery, ...pageQuery, ...callFormatQuery }) },
   responses: {
     200: { description: 'A page of calls, or all of them.', content: listContent(ServedCallSchema) },
   },
@@ -50,12 +60,14 @@ export function callRoutes(app: ApiApp, { store, rules, defaultWindowDays, log, 
       outcomes: query.outcome ?? null,
       path: query.path ?? null,
     };
-    const format = formatOf(c, query.format);
+    const linesOf = shapedCallLines(query.format);
+    const format = linesOf === null ? formatOf(c, query.format as ListFormat | undefined) : 'ndjson';
     if (format !== 'json') {
       const first = await store.calls(filter, EXPORT_PAGE, null);
       return exportAnswer(c, {
         format,
-        name: 'calls',
+        name: linesOf === null ? 'calls' : `calls.${query.format}`,
+        ...(linesOf === null ? {} : { linesOf: (items) => linesOf(items as readonly ServedCall[]) }),
         schema: servedCall,
         items: pages(store, rules, filter, first),
         log,

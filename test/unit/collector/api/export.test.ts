@@ -7,6 +7,9 @@ import { columnsOf, csvHead, csvLine } from '../../../../collector/api/csv.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
 import { type ApiBench, CALLS, startApi } from '../../../support/collector/api/api_bench.ts';
 import { makeOffender } from '../../../support/collector/api/findings.ts';
+import { ecsErrors } from '../../../support/collector/export/ecs_fields.ts';
+import { ocsfErrors } from '../../../support/collector/export/ocsf_schema.ts';
+import { type DecodedRequest, plainAttributes } from '../../../support/collector/export/otlp_messages.ts';
 import { eventually } from '../../../support/collector/stored.ts';
 
 let api: ApiBench;
@@ -56,6 +59,34 @@ test('calls as NDJSON: all calls, over all pages of the store', async () => {
   assert.equal(lines.length, CALLS);
   const paths = new Set(lines.map((line) => servedCall.strict().parse(JSON.parse(line))['url.path']));
   assert.equal(paths.size, CALLS);
+});
+
+test('calls in the shapes of other systems: all calls, each shape valid', async () => {
+  const lines = async (format: string) => {
+    const response = await api.ask(`/api/v1/calls?format=${format}&limit=10`);
+    assert.equal(response.headers.get('content-type'), 'application/x-ndjson; charset=utf-8');
+    assert.match(response.headers.get('content-disposition')!, new RegExp(`imdswatch-calls\\.${format}\\.ndjson`));
+    return (await response.text()).trimEnd().split('\n').map((line) => JSON.parse(line));
+  };
+  const events = await lines('ocsf');
+  assert.equal(new Set(events.map(({ metadata }) => metadata.uid)).size, CALLS);
+  for (const event of events) assert.deepEqual(ocsfErrors(event), []);
+  const documents = await lines('ecs');
+  assert.equal(new Set(documents.map(({ event }) => event.id)).size, CALLS);
+  for (const document of documents) assert.deepEqual(ecsErrors(document), []);
+  const requests: DecodedRequest[] = await lines('otlp');
+  const ids = requests.flatMap(({ resourceLogs }) =>
+    resourceLogs.flatMap(({ scopeLogs }) =>
+      scopeLogs.flatMap(({ logRecords }) =>
+        logRecords.map(({ attributes }) => plainAttributes(attributes)['log.record.uid']),
+      ),
+    ),
+  );
+  assert.equal(new Set(ids).size, CALLS);
+  assert.ok(requests.length < CALLS / 10, 'a line has many records');
+
+  assert.equal((await api.ask('/api/v1/calls?format=asff')).status, 400);
+  assert.equal((await api.ask('/api/v1/hosts?format=ocsf')).status, 400);
 });
 
 test('calls as CSV: a column for each field, every call a row', async () => {

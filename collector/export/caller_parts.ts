@@ -1,0 +1,24 @@
+/** Parts of a call for which receivers have no fields of their own, with the fields of the contract and no others. */
+import type { K8sFacts, Opener, Relay, SystemdFacts } from '../../protocol/call.ts';
+import { compact, compactOrNull } from './compact.ts';
+import type { JsonObject } from './json.ts';
+
+/** A relay, or the process that opened a connection. */
+export function programObject(program: Relay | Opener | null | undefined): JsonObject | null {
+  if (program === null || program === undefined) return null;
+  const { pid, name, script, 'executable.path': executable, 'owner.uid': uid } = program;
+  return compact({ pid, name, script, executable, uid, kind: 'kind' in program ? program.kind : null });
+}
+
+export function systemdObject(systemd: SystemdFacts | null): JsonObject | null {
+  return systemd === null ? null : compactOrNull({ unit: systemd.unit, slice: systemd.slice });
+}
+
+/** Returns the names and values of what is known of a pod, in the order of the contract. */
+export function podFields(k8s: K8sFacts): (readonly [key: string, value: string])[] {
+  const keys = ['pod.uid', 'pod.name', 'namespace.name', 'container.name'] as const;
+  return keys.flatMap((key) => {
+    const value = k8s[key];
+    return value === null ? [] : [[key, value] as const];
+  });
+}
