@@ -1,7 +1,7 @@
 /**
  * `npm run bench:collector` measures how much a collector takes in, its memory and its answers, on loopback.
  *
- *   --only LIST     of wire, ingest, idle, arrival, questions, hostile, with commas; default: all but hostile
+ *   --only LIST     of wire, shapes, ingest, idle, arrival, questions, hostile, with commas; default: all but hostile
  *   --attack NAME   only this attack of `hostile`
  *   --quick         small sizes and a few seconds each, for CI
  *   --data-dir DIR  keeps the large stores there and uses what is there already
@@ -37,12 +37,13 @@ import { measureIngest, NEW_PROCESS_SHARE } from './ingest.ts';
 import { measureQuestions } from './questions.ts';
 import { type Results, tableOf } from './results.ts';
 import { bytesPerCall } from './script.ts';
+import { measureShapes } from './shapes.ts';
 import { measureShared, type SharedCase } from './shared_store.ts';
 import { FULL_SIZES, QUICK_SIZES, type Sizes, SOAK_AGENTS, SOAK_SAMPLE_MS } from './sizes.ts';
 import { measureSoak, type SoakSize } from './soak.ts';
 
 const COMMANDS = ['soak', 'hostile', 'shared'];
-const MEASURES = ['wire', 'ingest', 'idle', 'arrival', 'questions', 'hostile'] as const;
+const MEASURES = ['wire', 'shapes', 'ingest', 'idle', 'arrival', 'questions', 'hostile'] as const;
 /** This measure takes a quarter of an hour, and runs only if it is named. */
 const NOT_UNASKED: ReadonlySet<string> = new Set(['hostile']);
 type Measure = (typeof MEASURES)[number];
@@ -194,6 +195,10 @@ async function measure(
         protocol_2_bytes_per_call: bytes.protocol_2,
       };
     });
+  }
+  if (measures.has('shapes')) {
+    progress('shapes of calls');
+    results.shapes = await measureShapes(sizes.shapesMs);
   }
   if (measures.has('ingest')) {
     const nodeFlags = profileDir === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];

@@ -6,6 +6,7 @@ import type { IdleResult } from './idle.ts';
 import type { IngestResult } from './ingest.ts';
 import type { Spread } from './latencies.ts';
 import type { QuestionsResult } from './questions.ts';
+import type { ShapeResult } from './shapes.ts';
 import type { SharedResult } from './shared_store.ts';
 import type { Growth, SoakResult } from './soak.ts';
 
@@ -18,6 +19,7 @@ export interface WireResult {
 
 export interface Results {
   wire?: WireResult[];
+  shapes?: ShapeResult[];
   ingest?: IngestResult[];
   idle?: IdleResult[];
   arrival?: ArrivalResult[];
@@ -36,6 +38,7 @@ const MANY_CALLS = 100_000_000;
 
 export function tableOf({
   wire = [],
+  shapes = [],
   ingest = [],
   idle = [],
   arrival = [],
@@ -49,6 +52,11 @@ export function tableOf({
     const { protocol_1_bytes_per_call: one, protocol_2_bytes_per_call: two } = bytes;
     const what = `bytes a call on the wire, ${calls_per_batch} a batch, ${percent(new_process_share)} by new processes`;
     rows.push([what, '', `protocol 1: ${one.toFixed(0)}, protocol 2: ${two.toFixed(0)}`]);
+  }
+  for (const { name, calls_per_core_second, bytes_per_call } of shapes) {
+    const target = name === 'otlp, protobuf' ? '≥ 10,000/s' : '';
+    const rate = Math.round(calls_per_core_second);
+    rows.push([`calls a second by one core: ${name}`, target, `${rate}/s, ${bytes_per_call.toFixed(0)} bytes`]);
   }
   for (const result of ingest) addIngest(rows, result);
   for (const { agents, resident_bytes, bytes_per_agent, cpu_percent } of idle) {

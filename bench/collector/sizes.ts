@@ -11,6 +11,8 @@ export interface Sizes {
   questions: { repetitions: number; questionMs: number };
   hostile: HostileCase;
   wire: { calls: number; callsPerBatch: number };
+  /** Processor time for each shape. */
+  shapesMs: number;
 }
 
 function ingestCases(warmUpMs: number, forMs: number): IngestCase[] {
@@ -44,6 +46,7 @@ export const FULL_SIZES: Sizes = {
   questions: { repetitions: 60, questionMs: 10_000 },
   hostile: { agents: 100, callsPerSecond: 300, quietMs: 20_000, attackMs: 60_000 },
   wire: { calls: 20_000, callsPerBatch: 140 },
+  shapesMs: 3_000,
 };
 
 export const QUICK_SIZES: Sizes = {
@@ -73,6 +76,7 @@ export const QUICK_SIZES: Sizes = {
   questions: { repetitions: 3, questionMs: 200 },
   hostile: { agents: 20, callsPerSecond: 100, quietMs: 2_000, attackMs: 3_000 },
   wire: { calls: 2_000, callsPerBatch: 140 },
+  shapesMs: 50,
 };
 
 /** Sizes of a soak: the number of agents, and the time between two samples of memory. */

@@ -47,7 +47,11 @@ test('simulated agents send the records of real agents', () => {
 });
 
 test('the quick run makes every measure, and acknowledged calls are stored', async () => {
-  const { wire, ingest, idle, arrival, questions } = await bench();
+  const { wire, shapes, ingest, idle, arrival, questions } = await bench();
+  assert.ok(shapes!.length >= 6);
+  for (const { name, ...measured } of shapes!) {
+    assert.ok(measured.calls_per_core_second > 100 && measured.bytes_per_call > 50, name);
+  }
   for (const { new_process_share, ...bytes } of wire!) {
     assert.ok(bytes.protocol_2_bytes_per_call > 400);
     if (new_process_share < 1) {
