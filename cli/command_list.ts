@@ -11,6 +11,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
     load: () => import('./commands/watch.ts'),
   },
   read: { summary: 'Show the metadata calls in a capture file', load: () => import('./commands/read.ts') },
+  calls: {
+    summary: 'Print the single calls, also in the shapes of other systems',
+    load: () => import('./commands/calls.ts'),
+  },
   offenders: { summary: 'List the programs that call IMDSv1', load: () => import('./commands/offenders.ts') },
   triage: {
     summary: 'Set state, owner, ticket and notes of an offender',

@@ -38,6 +38,7 @@ import {
 export { selfSignedFiles } from './access/self_signed.ts';
 export { signInLink } from './access/sign_in_link.ts';
 export { servedPresets } from './alert/http/presets.ts';
+export { shapedCallLines } from './export/call_lines.ts';
 export type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 export { readCloudFile } from './insight/cloud_import/cloud_file.ts';
 export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
