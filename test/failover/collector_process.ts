@@ -94,8 +94,8 @@ export class CollectorProcess {
   }
 
   /** Sends a request. Resolves with the status 0 where nobody answers in time. */
-  async ask(path: string, token?: string): Promise<{ status: number; text: string }> {
-    return await askFor(`${this.url}${path}`, token);
+  async ask(path: string, token?: string, withinMs = ASK_MS): Promise<{ status: number; text: string }> {
+    return await askFor(`${this.url}${path}`, token, withinMs);
   }
 
   /** Runs a command on the collector's machine, with its settings. */
@@ -109,10 +109,15 @@ export class CollectorProcess {
   }
 }
 
-export async function askFor(url: string, token?: string): Promise<{ status: number; text: string }> {
+/** Returns the status 0 where there was no answer within `withinMs`. */
+export async function askFor(
+  url: string,
+  token?: string,
+  withinMs = ASK_MS,
+): Promise<{ status: number; text: string }> {
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   try {
-    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(ASK_MS) });
+    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(withinMs) });
     return { status: answer.status, text: await answer.text() };
   } catch {
     return { status: 0, text: '' };

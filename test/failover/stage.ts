@@ -14,6 +14,8 @@ const AGENTS = 40;
 const CALLS_PER_SECOND = 300;
 export const COLLECTORS = 3;
 const CONNECTIONS = 2_000;
+/** The list of all calls is long, and by then nothing is broken any more. */
+const LIST_MS = 60_000;
 /** Time in which everything that waits must be acknowledged once nothing is broken any more. */
 const SETTLE_MS = 120_000;
 
@@ -98,7 +100,7 @@ export class Stage {
 
   /** Sends a request to a collector as an admin. */
   async askCollector(collector: CollectorProcess, path: string): Promise<{ status: number; text: string }> {
-    return await collector.ask(path, this.#token);
+    return await collector.ask(path, this.#token, LIST_MS);
   }
 
   takePauses(): Pauses {
