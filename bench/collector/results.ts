@@ -56,7 +56,11 @@ export function tableOf({
   for (const { name, calls_per_core_second, bytes_per_call } of shapes) {
     const target = name === 'otlp, protobuf' ? '≥ 10,000/s' : '';
     const rate = Math.round(calls_per_core_second);
-    rows.push([`calls a second by one core: ${name}`, target, `${rate}/s, ${bytes_per_call.toFixed(0)} bytes`]);
+    rows.push([
+      `calls a second by one core: ${name}`,
+      target,
+      `${rate}/s, ${bytes_per_call.toFixed(0)} bytes`,
+    ]);
   }
   for (const result of ingest) addIngest(rows, result);
   for (const { agents, resident_bytes, bytes_per_agent, cpu_percent } of idle) {

@@ -1,8 +1,8 @@
 /** A call as a document of ECS 9.4. Fields that ECS has no name for stay under `imds.` and `imdswatch.`. */
 import { isIP } from 'node:net';
 import type { Ancestor, Call } from '../../protocol/call.ts';
-import { programObject, systemdObject } from './caller_parts.ts';
 import { lineOf, urlOf } from './call_text.ts';
+import { programObject, systemdObject } from './caller_parts.ts';
 import { compact, compactOrNull } from './compact.ts';
 import { addressFields, distinct, documentOf, hostFields, labelsOf } from './ecs_base.ts';
 import { isInstanceId } from './instance.ts';

@@ -4,8 +4,8 @@
  */
 import type { Call } from '../../protocol/call.ts';
 import { type CallRating, ratingOf } from './call_rating.ts';
-import { podFields, programObject, systemdObject } from './caller_parts.ts';
 import { lineOf, urlOf } from './call_text.ts';
+import { podFields, programObject, systemdObject } from './caller_parts.ts';
 import { compact, compactOrNull } from './compact.ts';
 import type { CallItem } from './item.ts';
 import type { Json, JsonObject } from './json.ts';

@@ -4,9 +4,9 @@
  */
 import type { Ancestor, Call, HostFacts } from '../../protocol/call.ts';
 import { toMicroseconds } from '../store/time.ts';
-import { programObject } from './caller_parts.ts';
 import { type CallRating, ratingOf } from './call_rating.ts';
 import { lineOf } from './call_text.ts';
+import { programObject } from './caller_parts.ts';
 import { compact } from './compact.ts';
 import { isInstanceId } from './instance.ts';
 import type { CallItem } from './item.ts';

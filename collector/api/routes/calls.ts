@@ -5,7 +5,7 @@ import { shapedCallLines } from '../../export/call_lines.ts';
 import type { CallFilter } from '../../store/store.ts';
 import type { WorkloadRules } from '../../store/workload_rules.ts';
 import type { ApiApp } from '../env.ts';
-import { exportAnswer, type Format as ListFormat, formatOf, listContent } from '../export.ts';
+import { exportAnswer, formatOf, type Format as ListFormat, listContent } from '../export.ts';
 import { listRequestOf } from '../list_request.ts';
 import { encodeCursor } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';

@@ -65,8 +65,14 @@ test('calls in the shapes of other systems: all calls, each shape valid', async 
   const lines = async (format: string) => {
     const response = await api.ask(`/api/v1/calls?format=${format}&limit=10`);
     assert.equal(response.headers.get('content-type'), 'application/x-ndjson; charset=utf-8');
-    assert.match(response.headers.get('content-disposition')!, new RegExp(`imdswatch-calls\\.${format}\\.ndjson`));
-    return (await response.text()).trimEnd().split('\n').map((line) => JSON.parse(line));
+    assert.match(
+      response.headers.get('content-disposition')!,
+      new RegExp(`imdswatch-calls\\.${format}\\.ndjson`),
+    );
+    return (await response.text())
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
   };
   const events = await lines('ocsf');
   assert.equal(new Set(events.map(({ metadata }) => metadata.uid)).size, CALLS);

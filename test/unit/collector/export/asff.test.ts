@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import type { Finding } from '../../../../collector/contract/finding.ts';
 import { asff } from '../../../../collector/export/asff.ts';
 import { generatedFinding, generatedItem } from '../../../support/collector/export/generated_records.ts';

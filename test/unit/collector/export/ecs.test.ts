@@ -1,7 +1,7 @@
 /** Documents of ECS: all fields are published ones with their types, or our own. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import { ecs } from '../../../../collector/export/ecs.ts';
 import type { ExportItem } from '../../../../collector/export/item.ts';
 import type { Call } from '../../../../protocol/call.ts';

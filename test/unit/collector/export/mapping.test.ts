@@ -61,7 +61,13 @@ const OTHER_VALUES: Record<string, unknown> = {
 };
 
 test('the table has a row for every field of a call', () => {
-  const nested = { process: processFacts, container: containerFacts, k8s: k8sFacts, systemd: systemdFacts, host: hostFacts };
+  const nested = {
+    process: processFacts,
+    container: containerFacts,
+    k8s: k8sFacts,
+    systemd: systemdFacts,
+    host: hostFacts,
+  };
   const names = Object.keys(servedCall.shape).flatMap((key) =>
     key in nested
       ? Object.keys(nested[key as keyof typeof nested].shape).map((inner) => `${key}.${inner}`)
@@ -110,14 +116,24 @@ test('each field of a finding goes where its row says, and nowhere else', () => 
   }
 });
 
-function compare(mapping: FieldMapping & { asff?: readonly string[] }, name: Name, before: ExportItem, after: ExportItem): void {
+function compare(
+  mapping: FieldMapping & { asff?: readonly string[] },
+  name: Name,
+  before: ExportItem,
+  after: ExportItem,
+): void {
   const paths = differing(leaves(name, before), leaves(name, after));
   const expected = mapping[name]!.map((path) => path.replace(/\.KEY$/, ''));
   const covers = (path: string, each: string) => each === path || each.startsWith(`${path}.`);
   for (const path of expected) {
-    assert.ok(paths.some((each) => covers(path, each)), `${mapping.ours} does not reach ${name} ${path}, only ${paths}`);
+    assert.ok(
+      paths.some((each) => covers(path, each)),
+      `${mapping.ours} does not reach ${name} ${path}, only ${paths}`,
+    );
   }
-  const others = paths.filter((each) => !expected.some((path) => covers(path, each)) && !DERIVED[name].test(each));
+  const others = paths.filter(
+    (each) => !expected.some((path) => covers(path, each)) && !DERIVED[name].test(each),
+  );
   assert.deepEqual(others, [], `${mapping.ours} also reaches these paths of ${name}`);
 }
 
@@ -148,7 +164,9 @@ function recordOf({ resource, attributes, ...value }: OtlpValue): Tree {
 }
 
 function differing(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
-  return [...new Set([...before.keys(), ...after.keys()])].filter((path) => before.get(path) !== after.get(path));
+  return [...new Set([...before.keys(), ...after.keys()])].filter(
+    (path) => before.get(path) !== after.get(path),
+  );
 }
 
 function otherValue(call: ServedCall, ours: string): unknown {

@@ -1,7 +1,7 @@
 /** Events of OCSF: any record makes one that is valid by the schema, and the known cases have the numbers that they must have. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import type { Finding } from '../../../../collector/contract/finding.ts';
 import type { ExportItem } from '../../../../collector/export/item.ts';
 import { ocsf } from '../../../../collector/export/ocsf.ts';

@@ -1,7 +1,7 @@
 /** Log records of OpenTelemetry: the requests are decoded by an independent library, and compared with what was given. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import type { ExportItem } from '../../../../collector/export/item.ts';
 import { otlp } from '../../../../collector/export/otlp.ts';
 import { decodeOtlpAnswer, encodeOtlp, otlpJsonLine } from '../../../../collector/export/otlp_request.ts';

@@ -1,7 +1,7 @@
 /** No shape has a secret: what the agent masks stays masked, and fields that the contract does not have reach nobody. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import { maskArgs } from '../../../../agent/secrets/mask.ts';
 import { redactPath, redactQuery, redactUserAgent } from '../../../../agent/secrets/redact.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
@@ -67,7 +67,9 @@ function polluteAll(value: object): Record<string, unknown> {
   const fields = Object.entries(value).map(([key, each]) => [
     key,
     // Tags have any keys: they are no place for unknown fields.
-    key !== 'tags' && typeof each === 'object' && each !== null && !Array.isArray(each) ? polluteAll(each) : each,
+    key !== 'tags' && typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? polluteAll(each)
+      : each,
   ]);
   return { ...Object.fromEntries(fields), ...UNKNOWN };
 }
