@@ -6,9 +6,10 @@ import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { OperatorError } from '../common/operator_error.ts';
+import { checkProxySettings, proxyShape } from './access_settings.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
-import { databaseUrlText, network, ownerRuleText, placeText, releasePatternText } from './setting_texts.ts';
+import { databaseUrlText, ownerRuleText, placeText, releasePatternText } from './setting_texts.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
 
 /** Settings by which callers become workloads. Commands that read the store have them too. */
@@ -117,23 +118,7 @@ export const collectorSettings = z.object({
     .describe(
       'Makes agent_token the credential of the host with this id, as "imdswatch up" does. It then enrols no other host.',
     ),
-  proxy_user_header: z
-    .string()
-    .regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header, such as X-Forwarded-User')
-    .optional()
-    .describe(
-      'Header in which a reverse proxy names the user who has signed in. The proxy must remove this header from requests of visitors.',
-    ),
-  proxy_trusted_addresses: z
-    .array(network)
-    .default([])
-    .describe(
-      'Addresses or networks of that proxy, separated by commas. The header is ignored in connections from other addresses.',
-    ),
-  proxy_admins: z
-    .array(z.string().min(1))
-    .default([])
-    .describe('Users of the proxy who are admins, separated by commas. All others are viewers.'),
+  ...proxyShape,
   silent_after_seconds: z
     .int()
     .min(30)
@@ -306,11 +291,7 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
   if (settings.agent_token_host !== undefined && configuredAgentToken(settings) === null) {
     refuse('agent_token_host needs agent_token: set the token that is the credential of that host.');
   }
-  if (settings.proxy_user_header !== undefined && settings.proxy_trusted_addresses.length === 0) {
-    refuse(
-      'proxy_user_header needs proxy_trusted_addresses: set the addresses of the proxy that sends the header.',
-    );
-  }
+  checkProxySettings(settings);
 }
 
 /**

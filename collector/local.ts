@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import type { PlanReport, PlanReportAnswer } from '../protocol/plan_report.ts';
 import { Access } from './access/access.ts';
 import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
+import { NO_PROXY } from './access/proxy_identity.ts';
 import { ADMIN } from './admin/admin_schema.ts';
 import type { AdminStore } from './admin/admin_store.ts';
 import { ALL_TRIAGE, triageRecords } from './admin/triage.ts';
@@ -190,7 +191,7 @@ export async function withAdmin<T>(
     const options = {
       agentToken: null,
       agentTokenHost: null,
-      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      proxy: NO_PROXY,
       secure: false,
       publicUrl: null,
     };

@@ -6,6 +6,7 @@ import type { StageCounters } from '../protocol/records.ts';
 import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
+import { proxyOptions } from './access_settings.ts';
 import { Lease } from './admin/lease.ts';
 import type { ChangedPlan } from './admin/plans.ts';
 import { ALERTS_LEASE_MS, Alerts } from './alert/alerts.ts';
@@ -95,11 +96,7 @@ async function compose(
     {
       agentToken,
       agentTokenHost: settings.agent_token_host ?? null,
-      proxy: {
-        userHeader: settings.proxy_user_header ?? null,
-        trustedAddresses: settings.proxy_trusted_addresses,
-        admins: settings.proxy_admins,
-      },
+      proxy: proxyOptions(settings),
       secure: tls !== null || publicUrl?.startsWith('https:') === true,
       publicUrl,
     },
@@ -290,7 +287,7 @@ async function compose(
     pageUrl,
     signInLink: async () => {
       const by = { name: 'collector', sourceAddress: null };
-      return signInLink(pageUrl, await access.createSignInCode('admin', by));
+      return signInLink(pageUrl, await access.createSignInCode({ role: 'admin', scope: null }, by));
     },
     counters,
     async state() {

@@ -3,6 +3,8 @@
  */
 import * as z from 'zod';
 import { newToken, role, type Token, tokenKind } from '../../collector/contract/administration.ts';
+import { type Sight, scopeOfConditions } from '../../collector/contract/host_scope.ts';
+import { scopeText } from '../../collector/contract/host_scope_text.ts';
 import { type LocalAdmin, type StorePlace, signInLink, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { createLogger } from '../log.ts';
@@ -13,13 +15,28 @@ import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
 const json = z.boolean().default(false).describe('Print JSON.');
 
+const scopeShape = {
+  account: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Accounts whose hosts a viewer may see, separated by commas. Default: all.'),
+  tag: z
+    .array(z.string().regex(/^[^:]+:/, 'must be KEY:VALUE, such as team:payments'))
+    .default([])
+    .describe(
+      'Tags of the hosts that a viewer may see: KEY:VALUE, separated by commas. Values of one key are alternatives; keys, and accounts, must all match. Default: all.',
+    ),
+};
+
 const createSettings = z.object({
   kind: tokenKind.describe(
     'person: signs in and uses the API. enrolment: lets new agents enrol; each then gets its own credential. agent: a credential for one host.',
   ),
   role: role
     .optional()
-    .describe('Role of a person. viewer: sees findings. admin: also manages tokens, alerts and retention.'),
+    .describe(
+      'Role of a person. viewer: sees findings. auditor: also reads the audit log. admin: also manages tokens, alerts and retention.',
+    ),
   name: newToken.shape.name
     .optional()
     .describe('Name of the owner, for the audit log. Required for a person.'),
@@ -29,6 +46,7 @@ const createSettings = z.object({
   expires_days: newToken.shape.expires_days.describe(
     'Days until the token expires. Default: it never expires.',
   ),
+  ...scopeShape,
   ...storeShape,
   json,
 });
@@ -39,6 +57,7 @@ const revokeSettings = z.object({
 });
 const linkSettings = z.object({
   role: role.default('admin').describe('Role of the person who signs in with the link.'),
+  ...scopeShape,
   public_url: z
     .url({ protocol: /^https?$/ })
     .optional()
@@ -92,6 +111,7 @@ async function create(settings: z.infer<typeof createSettings>): Promise<number>
     role,
     host_id,
     expires_days,
+    scope: scopeOf(settings) ?? undefined,
   });
   const { token, secret } = await withAccess(settings, ({ access, actor }) =>
     access.createToken(request, actor),
@@ -150,6 +170,7 @@ async function revoke(id: string | undefined, settings: z.infer<typeof revokeSet
 }
 
 async function printLink(settings: z.infer<typeof linkSettings>): Promise<number> {
+  const scope = scopeOf(settings);
   const link = await withAccess(settings, async ({ access, actor }) => {
     const base = settings.public_url ?? (await access.address());
     if (base === null) {
@@ -158,9 +179,11 @@ async function printLink(settings: z.infer<typeof linkSettings>): Promise<number
         'The address of the collector is not known yet. Start the collector, or set --public-url.',
       );
     }
-    return signInLink(base, await access.createSignInCode(settings.role, actor));
+    return signInLink(base, await access.createSignInCode({ role: settings.role, scope }, actor));
   });
-  process.stderr.write(`This link signs in once, within 15 minutes, with the role ${settings.role}:\n`);
+  process.stderr.write(
+    `This link signs in once, within 15 minutes, with the role ${settings.role}${scope === null ? '' : `, for ${visibleText(scopeText(scope))}`}:\n`,
+  );
   process.stdout.write(`${visibleText(link)}\n`);
   return 0;
 }
@@ -169,6 +192,11 @@ async function signOutAll(settings: z.infer<typeof signOutSettings>): Promise<nu
   const count = await withAccess(settings, ({ access, actor }) => access.signOutAll(actor));
   process.stderr.write(`Ended ${count} ${count === 1 ? 'session' : 'sessions'}. Tokens stay valid.\n`);
   return 0;
+}
+
+function scopeOf({ account, tag }: z.infer<z.ZodObject<typeof scopeShape>>): Sight {
+  if (account.length + tag.length === 0) return null;
+  return [scopeOfConditions([...account.map((id) => `account:${id}`), ...tag.map((each) => `tag:${each}`)])];
 }
 
 function withAccess<T>(place: StorePlace, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 /** Prints tokens as a table for the terminal. */
 import type { Token } from '../../collector/contract/administration.ts';
+import { scopeText } from '../../collector/contract/host_scope_text.ts';
 import { visibleText } from './visible_text.ts';
 
 const HEADINGS = ['ID', 'KIND', 'NAME', 'ROLE OR HOST', 'STATE', 'LAST USED', 'MADE BY'];
@@ -11,7 +12,7 @@ export function tokenTable(tokens: readonly Token[], nowMs: number): string {
       token.id,
       token.kind,
       token.name,
-      token.role ?? token.host_id ?? '-',
+      roleOrHost(token),
       stateOf(token, nowMs),
       token.last_used?.slice(0, 16).replace('T', ' ') ?? 'never',
       token.created_by,
@@ -29,6 +30,11 @@ export function tokenTable(tokens: readonly Token[], nowMs: number): string {
           .trimEnd()}\n`,
     )
     .join('');
+}
+
+function roleOrHost({ role, scope, host_id }: Token): string {
+  if (role === null) return host_id ?? '-';
+  return scope === null ? role : `${role} (${scopeText(scope)})`;
 }
 
 function stateOf({ revoked, expires }: Token, nowMs: number): string {

@@ -9,16 +9,10 @@ import type * as z from 'zod';
 import type { Counters } from '../../protocol/records.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { AuditQuestion } from '../admin/audit_log.ts';
-import {
-  type AuditEntry,
-  type NewToken,
-  type Role,
-  retention,
-  type Token,
-} from '../contract/administration.ts';
+import { type AuditEntry, type NewToken, retention, type Token } from '../contract/administration.ts';
 import { AgentAuthenticator, type AgentAuthenticatorOptions } from './agent_authenticator.ts';
 import { Enrolments } from './enrolments.ts';
-import type { Actor, AgentIdentity, Principal } from './principal.ts';
+import type { Actor, AgentIdentity, Grant, Principal } from './principal.ts';
 import { ProxyIdentity, type ProxyOptions } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { isSameOrigin } from './same_origin.ts';
@@ -149,8 +143,8 @@ export class Access {
   }
 
   /** Creates a code for a link that signs in once within 15 minutes (`signInLink`). */
-  createSignInCode(role: Role, by: Actor): Promise<string> {
-    return this.#users.createSignInCode(role, by);
+  createSignInCode(grant: Grant, by: Actor): Promise<string> {
+    return this.#users.createSignInCode(grant, by);
   }
 
   /**

@@ -1,11 +1,18 @@
 /** Identities after authentication by a token, a session, a client certificate or a trusted proxy. */
+import { OperatorError } from '../../common/operator_error.ts';
 import type { Role } from '../contract/administration.ts';
+import type { Sight } from '../contract/host_scope.ts';
+
+/** What somebody may do, and which hosts they may see. Only a viewer has a scope. */
+export interface Grant {
+  role: Role;
+  scope: Sight;
+}
 
 /** A person, or a program that uses the API with a person's token. */
-export interface Principal {
+export interface Principal extends Grant {
   /** Name in the audit log and on the page. */
   name: string;
-  role: Role;
   /**
    * Browsers send `session` and `proxy` without being asked, so such requests may change something only from
    * our own page.
@@ -36,4 +43,13 @@ export const COMMAND_PREFIX = 'command:';
 export interface Actor {
   name: string;
   sourceAddress: string | null;
+}
+
+/** Refuses a scope for anybody but a viewer. Throws `OperatorError` (exit code 2). */
+export function checkScope(scope: Sight, role: Role | undefined): void {
+  if (scope === null || role === 'viewer') return;
+  throw new OperatorError(
+    2,
+    `Only the role viewer can have a scope, not ${role ?? 'a token of another kind'}: whoever manages or audits sees the whole fleet. Leave the scope out, or use the role viewer.`,
+  );
 }

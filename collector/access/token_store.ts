@@ -5,7 +5,8 @@ import type { AdminStore } from '../admin/admin_store.ts';
 import type { AuditDraft } from '../admin/audit_log.ts';
 import { type TokenRow, toToken } from '../admin/tokens.ts';
 import type { NewToken, Token, TokenKind } from '../contract/administration.ts';
-import { type Actor, COMMAND_PREFIX } from './principal.ts';
+import { scopeText } from '../contract/host_scope_text.ts';
+import { type Actor, COMMAND_PREFIX, checkScope } from './principal.ts';
 import { letterOf, newSecret, type SecretLetter, secretHash } from './secret.ts';
 
 /** Proof that an agent sends together with an enrolment token. */
@@ -88,10 +89,12 @@ export class TokenStore {
   async create(request: NewToken, by: Actor): Promise<{ token: Token; secret: string }> {
     const { kind, name } = request;
     const role = kind === 'person' ? request.role : undefined;
+    const scope = request.scope ?? null;
     const hostId = kind === 'agent' ? request.host_id : undefined;
     if (kind === 'person' && role === undefined) {
-      throw new OperatorError(2, 'A token for a person needs a role: viewer or admin.');
+      throw new OperatorError(2, 'A token for a person needs a role: viewer, auditor or admin.');
     }
+    checkScope(scope, role);
     if (kind === 'agent' && hostId === undefined) {
       throw new OperatorError(
         2,
@@ -111,6 +114,7 @@ export class TokenStore {
       kind,
       name,
       role: role ?? null,
+      scope,
       hostId: hostId ?? null,
       createdMs: now,
       createdBy: by.name,
@@ -297,6 +301,7 @@ function newCredential(hostId: string, nowMs: number): TokenRow {
     kind: 'agent',
     name: hostId.slice(0, 100),
     role: null,
+    scope: null,
     hostId,
     createdMs: nowMs,
     createdBy: ENROLMENT,
@@ -308,9 +313,10 @@ function newCredential(hostId: string, nowMs: number): TokenRow {
   };
 }
 
-function describe({ kind, name, role, hostId, expiresMs }: TokenRow): string {
+function describe({ kind, name, role, scope, hostId, expiresMs }: TokenRow): string {
   const parts = [`${kind} "${name}"`];
   if (role !== null) parts.push(`role ${role}`);
+  if (scope !== null) parts.push(`scope ${scopeText(scope)}`);
   if (hostId !== null) parts.push(`host ${hostId}`);
   if (expiresMs !== null) parts.push(`expires ${new Date(expiresMs).toISOString()}`);
   return parts.join(', ');

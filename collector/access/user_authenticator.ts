@@ -3,9 +3,9 @@ import type { Logger } from 'pino';
 import { TokenBuckets } from '../../common/token_bucket.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { Role } from '../contract/administration.ts';
+import { scopeText } from '../contract/host_scope_text.ts';
 import { networkOf } from './client_network.ts';
-import type { Actor, Principal } from './principal.ts';
+import { type Actor, checkScope, type Grant, type Principal } from './principal.ts';
 import type { ProxyIdentity } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { bearerOf, letterOf, newSecret, secretHash } from './secret.ts';
@@ -118,7 +118,7 @@ export class UserAuthenticator {
       this.#counters.tokens_refused += 1;
       return null;
     }
-    return { name: token.name, role: token.role!, via: 'token', tokenId: token.id };
+    return { name: token.name, role: token.role!, scope: token.scope, via: 'token', tokenId: token.id };
   }
 
   async #bySession(session: string): Promise<Principal | null> {
@@ -136,20 +136,23 @@ export class UserAuthenticator {
       return null;
     }
     if (Math.abs(now - lastUsedMs) >= LAST_USED_STEP_MS) this.#lastUsed.set(key, { hash, ms: now });
-    return { name: row.name, role: row.role, via: 'session', tokenId: row.token };
+    return { name: row.name, role: row.role, scope: row.scope, via: 'session', tokenId: row.token };
   }
 
-  async createSignInCode(role: Role, by: Actor): Promise<string> {
+  /** Throws `OperatorError` for a scope of another role than viewer. */
+  async createSignInCode({ role, scope }: Grant, by: Actor): Promise<string> {
+    checkScope(scope, role);
     const code = newSecret('c');
     const now = this.#now();
     await this.#admin.transaction('access', async (store) => {
       const expiresMs = now + SIGN_IN_CODE_MINUTES * 60_000;
       await store.sessions.insertCode(secretHash(code), {
         role,
+        scope,
         name: `sign-in link of ${by.name}`,
         expiresMs,
       });
-      await this.#appendToAudit(store, by, 'sign_in_code.create', role, null);
+      await this.#appendToAudit(store, by, 'sign_in_code.create', role, grantText({ role, scope }));
     });
     return code;
   }
@@ -179,6 +182,8 @@ export class UserAuthenticator {
         token: principal.tokenId,
         name: principal.name,
         role: principal.role,
+        scope: principal.scope,
+        idToken: null,
         lastUsedMs: now,
         expiresMs: now + SESSION_MAX_MS,
       });
@@ -186,7 +191,7 @@ export class UserAuthenticator {
         await store.sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
       const by = { name: principal.name, sourceAddress: remoteAddress };
       const subject = principal.tokenId ?? 'sign-in code';
-      await this.#appendToAudit(store, by, 'session.open', subject, `role ${principal.role}`);
+      await this.#appendToAudit(store, by, 'session.open', subject, grantText(principal));
     });
     this.#counters.sign_ins += 1;
     return {
@@ -206,10 +211,11 @@ export class UserAuthenticator {
     if (letterOf(secret) === 'c') {
       const code = await this.#sessions.takeCode(secretHash(secret));
       if (code === null || code.expiresMs <= this.#now()) return null;
-      return { name: code.name, role: code.role, via: 'session', tokenId: null };
+      return { name: code.name, role: code.role, scope: code.scope, via: 'session', tokenId: null };
     }
     const token = await this.#tokens.find(secret, 'person');
-    return token === null ? null : { name: token.name, role: token.role!, via: 'session', tokenId: token.id };
+    if (token === null) return null;
+    return { name: token.name, role: token.role!, scope: token.scope, via: 'session', tokenId: token.id };
   }
 
   /** Does nothing if there is no such session. */
@@ -217,12 +223,12 @@ export class UserAuthenticator {
     if (letterOf(session) !== 's') return;
     const hash = secretHash(session);
     await this.#admin.transaction('access', async (store) => {
-      const name = await store.sessions.delete(hash);
-      if (name === null) return;
+      const ended = await store.sessions.delete(hash);
+      if (ended === null) return;
       this.#counters.sign_outs += 1;
       await this.#appendToAudit(
         store,
-        { name, sourceAddress: remoteAddress },
+        { name: ended.name, sourceAddress: remoteAddress },
         'session.close',
         'session',
         null,
@@ -280,6 +286,11 @@ export class UserAuthenticator {
 
 async function deleteOldSessions({ sessions }: AdminStore, now: number): Promise<void> {
   await sessions.forget(now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS, MAX_SESSIONS);
+}
+
+/** Describes a role with its scope, for the audit log. */
+function grantText({ role, scope }: Grant): string {
+  return scope === null ? `role ${role}` : `role ${role}, scope ${scopeText(scope)}`;
 }
 
 function perMinute(count: number, now: () => number): TokenBuckets {

@@ -13,6 +13,7 @@ import { KEPT_ANSWERS_STEP } from './kept_answers_schema.ts';
 import { LEASES_STEP } from './leases_schema.ts';
 import { PLANS_STEP } from './plans_schema.ts';
 import { STREAMS_STEP } from './streams_schema.ts';
+import { SCOPES_STEP } from './scopes_schema.ts';
 import { TRIAGE_STEP } from './triage_schema.ts';
 
 /**
@@ -92,6 +93,7 @@ const MIGRATIONS: readonly Migration[] = [
   PRESETS_STEP,
   STREAMS_STEP,
   KEPT_ANSWERS_STEP,
+  SCOPES_STEP,
 ];
 
 export const ADMIN: Schema = { name: 'admin', file: 'admin.db', migrations: MIGRATIONS };

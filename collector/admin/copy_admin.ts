@@ -30,11 +30,11 @@ const TABLES: readonly Table[] = [
   table(
     'tokens',
     1,
-    'id hash kind name role host_id created_ms created_by enrolled expires_ms last_used_ms revoked_ms enrolment_key_hash',
+    'id hash kind name role host_id created_ms created_by enrolled expires_ms last_used_ms revoked_ms enrolment_key_hash scope',
   ),
   table('certified_hosts', 1, 'host_id first_ms'),
-  table('sign_in_codes', 1, 'hash role name expires_ms'),
-  table('sessions', 1, 'hash token name role last_used_ms expires_ms'),
+  table('sign_in_codes', 1, 'hash role name expires_ms scope'),
+  table('sessions', 1, 'hash token name role last_used_ms expires_ms scope id_token'),
   {
     ...table('audit', 1, 'id time_ms actor action subject detail source_address position'),
     isNumbered: true,

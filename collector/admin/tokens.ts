@@ -1,7 +1,9 @@
 /** Rows of tokens, by the hash of their secret. */
 import type { Role, Token, TokenKind } from '../contract/administration.ts';
+import type { Sight } from '../contract/host_scope.ts';
 import type { AdminSql, SqlRow } from './admin_sql.ts';
 import { inParts, places } from './many_rows.ts';
+import { readScope, scopeColumn } from './scope_column.ts';
 import { isoTime } from './time.ts';
 
 export interface TokenRow {
@@ -9,6 +11,8 @@ export interface TokenRow {
   kind: TokenKind;
   name: string;
   role: Role | null;
+  /** Null for the whole fleet. */
+  scope: Sight;
   hostId: string | null;
   createdMs: number;
   createdBy: string;
@@ -25,7 +29,7 @@ export interface TokenRow {
 
 type NewTokenRow = Omit<TokenRow, 'lastUsedMs' | 'revokedMs'> & { hash: Uint8Array };
 
-const COLUMNS = `id, kind, name, role, host_id AS "hostId", created_ms AS "createdMs", created_by AS "createdBy", enrolled,
+const COLUMNS = `id, kind, name, role, scope, host_id AS "hostId", created_ms AS "createdMs", created_by AS "createdBy", enrolled,
   expires_ms AS "expiresMs", last_used_ms AS "lastUsedMs", revoked_ms AS "revokedMs",
   enrolment_key_hash AS "enrolmentKeyHash"`;
 
@@ -89,14 +93,15 @@ export class Tokens {
   async insertAll(tokens: readonly NewTokenRow[]): Promise<void> {
     for (const part of inParts(tokens)) {
       await this.#sql.run(
-        `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
-         VALUES ${places(part.length, 11, 0)}`,
+        `INSERT INTO tokens (id, hash, kind, name, role, scope, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
+         VALUES ${places(part.length, 12, 0)}`,
         ...part.flatMap((token) => [
           token.id,
           token.hash,
           token.kind,
           token.name,
           token.role,
+          scopeColumn(token.scope),
           token.hostId,
           token.createdMs,
           token.createdBy,
@@ -174,6 +179,7 @@ export function toToken(token: TokenRow): Token {
     kind: token.kind,
     name: token.name,
     role: token.role,
+    scope: token.scope,
     host_id: token.hostId,
     created: isoTime(token.createdMs),
     created_by: token.createdBy,
@@ -184,9 +190,9 @@ export function toToken(token: TokenRow): Token {
 }
 
 function row(found: SqlRow | undefined): TokenRow | null {
-  return (found as unknown as TokenRow | undefined) ?? null;
+  return found === undefined ? null : rows([found])[0]!;
 }
 
 function rows(found: SqlRow[]): TokenRow[] {
-  return found as unknown as TokenRow[];
+  return found.map((each) => ({ ...each, scope: readScope(each['scope']) }) as unknown as TokenRow);
 }

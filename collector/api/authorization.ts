@@ -2,15 +2,18 @@
 import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
 import type { TokenBuckets } from '../../common/token_bucket.ts';
+import { NoRoleError } from '../access/group_roles.ts';
 import type { Principal } from '../access/principal.ts';
-import type { Role } from '../contract/administration.ts';
+import { hasRole, type Role } from '../contract/roles.ts';
 import type { ApiEnv } from './env.ts';
 import type { ApiAccess, ApiParts } from './parts.ts';
 import { API_PREFIX, isApiPath } from './paths.ts';
 import { Problem } from './problem.ts';
+import { refusalOfScoped } from './scoped_routes.ts';
 
 const SESSION_PATH = `${API_PREFIX}/session`;
-const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/audit`, `${API_PREFIX}/alert/destinations`];
+const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/alert/destinations`];
+const AUDITOR_READS = [`${API_PREFIX}/audit`];
 /** Questions that are too long for an address, and change nothing. */
 export const READING_POSTS = ['hosts', 'calls', 'watched'].map((name) => `${API_PREFIX}/enforcement/${name}`);
 const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
@@ -26,7 +29,10 @@ export function requiredRole(method: string, path: string): Role | null {
   if (!isApiPath(path)) return null;
   if (method === 'POST' && READING_POSTS.includes(path)) return 'viewer';
   if (CHANGING.has(method)) return 'admin';
-  return ADMIN_READS.some((read) => path === read || path.startsWith(`${read}/`)) ? 'admin' : 'viewer';
+  const isAmong = (reads: readonly string[]) =>
+    reads.some((read) => path === read || path.startsWith(`${read}/`));
+  if (isAmong(ADMIN_READS)) return 'admin';
+  return isAmong(AUDITOR_READS) ? 'auditor' : 'viewer';
 }
 
 /**
@@ -42,7 +48,7 @@ export function identify(
     const principal = await principalOfRequest(access, c.env.incoming).catch((error: unknown) => {
       // Health checks and the page itself need nobody's identity, and work while the database does not.
       if (requiredRole(c.req.method, c.req.path) === null) return null;
-      throw error;
+      throw error instanceof NoRoleError ? new Problem(403, error.message) : error;
     });
     const { headers, socket } = c.env.incoming;
     const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
@@ -64,8 +70,8 @@ export function identify(
 }
 
 /** Returns one key for all requests of a person that are authenticated in the same way. */
-function personKeyOf({ via, role, name }: Principal): string {
-  return `${via} ${role} ${name}`;
+function personKeyOf({ via, role, scope, name }: Principal): string {
+  return `${via} ${role} ${name}${scope === null ? '' : ` ${JSON.stringify(scope)}`}`;
 }
 
 export function principalOfRequest(
@@ -94,12 +100,14 @@ export function authorize({ access }: Pick<ApiParts, 'access'>): MiddlewareHandl
           { headers: { 'WWW-Authenticate': 'Bearer realm="imdswatch"' } },
         );
       }
-      if (needed === 'admin' && principal.role !== 'admin') {
+      if (!hasRole(principal.role, needed)) {
         throw new Problem(
           403,
-          `This needs the role admin, but ${principal.name} has the role ${principal.role}. Ask an admin.`,
+          `This needs the role ${needed}, but ${principal.name} has the role ${principal.role}. Ask an admin.`,
         );
       }
+      const refusal = principal.scope === null ? null : refusalOfScoped(path);
+      if (refusal !== null) throw new Problem(403, refusal);
     }
     if (CHANGING.has(method) && !access.mayChange(principal, c.env.incoming.headers)) {
       throw new Problem(

@@ -34,7 +34,7 @@ export function route<const C extends Config>(config: C): ReturnType<typeof crea
     ...(request === undefined ? [] : [400]),
     ...(role === null ? [] : [401]),
     // A change without a token must come from the collector's own page, also where no role is needed.
-    ...(role === 'admin' || method !== 'get' ? [403] : []),
+    ...((role !== null && role !== 'viewer') || method !== 'get' ? [403] : []),
     ...(path.includes('{') ? [404] : []),
     ...(hasBody ? [411, 413, 415] : []),
     429,

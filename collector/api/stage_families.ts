@@ -61,12 +61,13 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
   single('access_sign_outs_total', 'Sessions that people ended.', 'access.sign_outs'),
   family(
     'access_proxy_headers_total',
-    "Requests with a reverse proxy's user, by result. Ignored: they came from an address that is not trusted.",
+    "Requests with a reverse proxy's user, by result. Ignored: they came from an address that is not trusted. Without role: none of the user's groups has one.",
     'result',
     {
       'access.proxy_users': 'accepted',
       'access.proxy_headers_ignored': 'ignored',
       'access.proxy_headers_refused': 'refused',
+      'access.proxy_users_without_role': 'without_role',
     },
   ),
   single(

@@ -2,10 +2,15 @@
  * Schemas of what admins manage: tokens, retention, and the audit log. Destinations of alerts are in `destination.ts`.
  */
 import * as z from 'zod';
+import { viewScope } from './host_scope.ts';
+import { ROLES } from './roles.ts';
 import { time } from './window.ts';
 
-/** `viewer` reads findings; `admin` also manages everything below. */
-export const role = z.enum(['viewer', 'admin']);
+/**
+ * `viewer` reads findings. `auditor` also reads the audit log. `admin` also manages everything below. Each may do what
+ * those before it may.
+ */
+export const role = z.enum(ROLES);
 
 /**
  * `person` signs in and uses the API. `enrolment` lets an agent request a credential. `agent` is such a
@@ -19,6 +24,8 @@ export const token = z.object({
   kind: tokenKind,
   name: z.string(),
   role: role.nullable(),
+  /** The hosts that a viewer may see; null for the whole fleet. */
+  scope: viewScope.nullable(),
   host_id: z.string().nullable(),
   created: time,
   created_by: z.string(),
@@ -32,6 +39,8 @@ export const newToken = z.object({
   name: z.string().min(1).max(100),
   /** For a person. */
   role: role.optional(),
+  /** For a viewer: the hosts that it may see. Default: the whole fleet. */
+  scope: viewScope.optional(),
   /** For an agent. */
   host_id: z.string().min(1).max(200).optional(),
   expires_days: z.int().min(1).max(3650).optional(),
@@ -55,7 +64,7 @@ export const auditEntry = z.object({
   source_address: z.string().nullable(),
 });
 
-export type Role = z.infer<typeof role>;
+export type { Role } from './roles.ts';
 export type TokenKind = z.infer<typeof tokenKind>;
 export type Token = z.infer<typeof token>;
 export type NewToken = z.infer<typeof newToken>;

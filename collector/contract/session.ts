@@ -1,6 +1,7 @@
 /** Schemas of signing in and of the user who is signed in. */
 import * as z from 'zod';
 import { role } from './administration.ts';
+import { viewScope } from './host_scope.ts';
 import { time } from './window.ts';
 
 /** `secret`: a person's token, or the one-time code of a sign-in link. */
@@ -9,6 +10,8 @@ export const signIn = z.object({ secret: z.string().min(1).max(500) });
 export const session = z.object({
   name: z.string(),
   role,
+  /** The hosts that this viewer may see; null for the whole fleet. */
+  scope: viewScope.nullable(),
   /** `proxy`: signed in at the reverse proxy; there is nothing to sign out of here. */
   via: z.enum(['token', 'session', 'proxy']),
 });

@@ -38,9 +38,13 @@ export const PERMISSIONS: Readonly<Record<string, Claims>> = {
     may: ['read all findings and metrics', 'watch the live feed'],
     mayNot: ['change anything', 'see tokens, alert destinations and the audit log'],
   },
+  "an auditor's token": {
+    may: ['everything that a viewer may', 'read the audit log'],
+    mayNot: ['change anything', 'see tokens and alert destinations'],
+  },
   "an admin's token": {
     may: [
-      'everything that a viewer may',
+      'everything that an auditor may',
       'create and revoke tokens',
       'release a host, so that it can enrol again',
       'set alerts, retention, the triage of offenders and the figures of the cloud',

@@ -257,6 +257,19 @@ const KEPT_ANSWERS = `
   ALTER TABLE kept_answers ALTER COLUMN body SET STORAGE EXTERNAL;
 `;
 
+const SCOPES = `
+  ALTER TABLE tokens DROP CONSTRAINT tokens_role_check;
+  ALTER TABLE tokens ADD CONSTRAINT tokens_role_check CHECK (role IN ('viewer', 'auditor', 'admin'));
+  ALTER TABLE tokens ADD COLUMN scope text COLLATE "C" CHECK (scope IS NULL OR coalesce(role, '') = 'viewer');
+  ALTER TABLE sign_in_codes DROP CONSTRAINT sign_in_codes_role_check;
+  ALTER TABLE sign_in_codes ADD CONSTRAINT sign_in_codes_role_check CHECK (role IN ('viewer', 'auditor', 'admin'));
+  ALTER TABLE sign_in_codes ADD COLUMN scope text COLLATE "C" CHECK (scope IS NULL OR coalesce(role, '') = 'viewer');
+  ALTER TABLE sessions DROP CONSTRAINT sessions_role_check;
+  ALTER TABLE sessions ADD CONSTRAINT sessions_role_check CHECK (role IN ('viewer', 'auditor', 'admin'));
+  ALTER TABLE sessions ADD COLUMN scope text COLLATE "C" CHECK (scope IS NULL OR coalesce(role, '') = 'viewer');
+  ALTER TABLE sessions ADD COLUMN id_token text COLLATE "C";
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
   steps: [
@@ -268,5 +281,7 @@ export const POSTGRES_ADMIN: DatabaseSchema = {
     // A release before it would send alerts to destinations of other streams.
     { release: '0.1.0', summary: 'adds streams of records to destinations', apply: STREAMS, breaks: true },
     { release: '0.1.0', summary: 'adds answers that are kept for all collectors', apply: KEPT_ANSWERS },
+    // A release before it would show the whole fleet to a viewer with a scope.
+    { release: '0.1.0', summary: 'adds auditors and scopes of viewers', apply: SCOPES, breaks: true },
   ],
 };

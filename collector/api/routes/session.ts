@@ -36,8 +36,8 @@ const signOutRoute = route({
 
 export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
   app.openapi(currentRoute, (c) => {
-    const { name, role, via } = c.get('principal')!;
-    return c.json({ name, role, via }, 200);
+    const { name, role, scope, via } = c.get('principal')!;
+    return c.json({ name, role, scope, via }, 200);
   });
 
   app.openapi(signInRoute, async (c) => {
@@ -55,8 +55,8 @@ export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
         headers: { 'Retry-After': String(seconds) },
       });
     }
-    const { name, role, via } = signedIn.principal;
-    return c.json({ name, role, via, expires: signedIn.expires }, 201, {
+    const { name, role, scope, via } = signedIn.principal;
+    return c.json({ name, role, scope, via, expires: signedIn.expires }, 201, {
       'Set-Cookie': access.cookie.set(signedIn.session, signedIn.maxAgeSeconds),
     });
   });

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { OperatorError } from '../../../common/operator_error.ts';
+import type { NewToken as NewTokenFields } from '../../contract/administration.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
@@ -48,7 +49,7 @@ export function tokenRoutes(app: ApiApp, { access }: ApiParts): void {
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
       if (error.exitCode === 1) throw new Problem(409, error.message);
-      throw badField('body', token.kind === 'agent' ? 'host_id' : 'role', error.message);
+      throw badField('body', fieldOf(token), error.message);
     }
   });
 
@@ -59,4 +60,10 @@ export function tokenRoutes(app: ApiApp, { access }: ApiParts): void {
     }
     return c.body(null, 204);
   });
+}
+
+/** Names the field that the access layer refuses. */
+function fieldOf({ kind, role, scope }: NewTokenFields): string {
+  if (scope !== undefined && role !== 'viewer') return 'scope';
+  return kind === 'agent' ? 'host_id' : 'role';
 }

@@ -78,7 +78,7 @@ const hosts = [0, 1, 2].map((number) => {
 const calls = [makeCall(), makeCall({ 'url.query': 'a=b', 'user_agent.original': 'x', 'imds.role': 'web' })];
 const time = '2026-11-22T08:00:00.000000Z';
 const token = {
-  id: '1', kind: 'person', name: 'alice', role: 'viewer', host_id: 'i-1', created: time, created_by: 'x', expires: time,
+  id: '1', kind: 'person', name: 'alice', role: 'viewer', scope: null, host_id: 'i-1', created: time, created_by: 'x', expires: time,
   last_used: time, revoked: null,
 } as const; // biome-ignore format: a record
 const alertDestination = {

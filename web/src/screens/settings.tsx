@@ -1,6 +1,7 @@
 /** The settings: tokens, alerts, retention and the audit log. Viewers see only some of them. */
 import type { ComponentType } from 'preact';
 import { useRoute } from 'preact-iso/router';
+import { hasRole, type Role } from '../../../collector/contract/roles.ts';
 import { useSession } from '../api/session.tsx';
 import { EmptyNotice } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
@@ -13,21 +14,21 @@ import './settings.css';
 interface Section {
   name: string;
   label: string;
-  adminOnly: boolean;
+  needs: Role;
   content: ComponentType;
 }
 
 const SECTIONS: Section[] = [
-  { name: 'tokens', label: 'Tokens', adminOnly: true, content: TokenSettings },
-  { name: 'alerts', label: 'Alerts', adminOnly: false, content: AlertSettings },
-  { name: 'retention', label: 'Retention', adminOnly: false, content: RetentionSettings },
-  { name: 'audit', label: 'Audit log', adminOnly: true, content: AuditLog },
+  { name: 'tokens', label: 'Tokens', needs: 'admin', content: TokenSettings },
+  { name: 'alerts', label: 'Alerts', needs: 'viewer', content: AlertSettings },
+  { name: 'retention', label: 'Retention', needs: 'viewer', content: RetentionSettings },
+  { name: 'audit', label: 'Audit log', needs: 'auditor', content: AuditLog },
 ];
 
 export function SettingsScreen() {
   const wanted = useRoute().params['section'];
   const { role } = useSession();
-  const allowed = SECTIONS.filter(({ adminOnly }) => role === 'admin' || !adminOnly);
+  const allowed = SECTIONS.filter(({ needs }) => hasRole(role, needs));
   const section = wanted === undefined ? allowed[0]! : SECTIONS.find(({ name }) => name === wanted);
   const Content = section?.content;
   return (
@@ -46,10 +47,12 @@ export function SettingsScreen() {
             title={
               section === undefined
                 ? 'This part of the settings does not exist.'
-                : 'Only admins can see this.'
+                : section.needs === 'admin'
+                  ? 'Only admins can see this.'
+                  : 'Only auditors and admins can see this.'
             }
           >
-            {section !== undefined && 'Sign in with a token that has the role admin.'}
+            {section !== undefined && `Sign in with the role ${section.needs}.`}
           </EmptyNotice>
         </section>
       ) : (

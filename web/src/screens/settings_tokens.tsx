@@ -1,6 +1,6 @@
 /** Tokens: creates them, shows each once, and revokes them. */
 import { useState } from 'preact/hooks';
-import type { NewToken, Token, TokenKind } from '../../../collector/contract/administration.ts';
+import type { NewToken, Role, Token, TokenKind } from '../../../collector/contract/administration.ts';
 import { request } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { Tag } from '../parts/badge.tsx';
@@ -34,7 +34,11 @@ const FIELDS: Record<TokenKind, FieldDefinition[]> = {
     {
       name: 'role',
       label: 'Role',
-      options: { viewer: 'Viewer: sees findings', admin: 'Admin: also changes these settings' },
+      options: {
+        viewer: 'Viewer: sees findings',
+        auditor: 'Auditor: also reads the audit log',
+        admin: 'Admin: also changes these settings',
+      } satisfies Record<Role, string>,
     },
     EXPIRY,
   ],
@@ -166,7 +170,7 @@ function NewTokenPanel({ onCreated }: { onCreated: (created: CreatedToken) => vo
     const body: NewToken = {
       kind,
       name: text('name'),
-      ...(kind === 'person' && { role: text('role') === 'admin' ? 'admin' : 'viewer' }),
+      ...(kind === 'person' && { role: text('role') as Role }),
       ...(kind === 'agent' && { host_id: text('host_id') }),
       ...(days > 0 && { expires_days: days }),
     };

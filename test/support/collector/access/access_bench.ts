@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { Access, type AccessOptions } from '../../../../collector/access/access.ts';
 import type { Actor, Principal } from '../../../../collector/access/principal.ts';
+import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import type { PresentedCredentials, SignedIn } from '../../../../collector/access/user_authenticator.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
@@ -32,7 +33,7 @@ export class AccessBench {
     const given: AccessOptions = {
       agentToken: null,
       agentTokenHost: null,
-      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      proxy: NO_PROXY,
       secure: false,
       publicUrl: null,
       ...options,

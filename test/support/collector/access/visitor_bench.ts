@@ -1,12 +1,15 @@
 /** A real collector, with the credentials and the answers of each kind of visitor. */
+
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { Access } from '../../../../collector/access/access.ts';
 import type { Actor } from '../../../../collector/access/principal.ts';
+import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
+import type { Role } from '../../../../collector/contract/roles.ts';
 import type { Collector } from '../../../../collector/main.ts';
 import { AGENT_PATH } from '../../../../protocol/frames.ts';
 import { makeCall } from '../calls.ts';
@@ -74,7 +77,7 @@ export class VisitorBench {
     const options = {
       agentToken: null,
       agentTokenHost: null,
-      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      proxy: NO_PROXY,
       secure: false,
       publicUrl: null,
     };
@@ -86,13 +89,13 @@ export class VisitorBench {
     return this.#bench.end();
   }
 
-  async person(role: 'viewer' | 'admin'): Promise<{ id: string; headers: Headers; secret: string }> {
+  async person(role: Role): Promise<{ id: string; headers: Headers; secret: string }> {
     const { token, secret } = await this.access.createToken({ kind: 'person', name: role, role }, ADMIN);
     return { id: token.id, headers: bearer(secret), secret };
   }
 
-  signInCode(role: 'viewer' | 'admin'): Promise<string> {
-    return this.access.createSignInCode(role, ADMIN);
+  signInCode(role: Role): Promise<string> {
+    return this.access.createSignInCode({ role, scope: null }, ADMIN);
   }
 
   async ask(method: string, path: string, headers: Headers = {}, body?: unknown): Promise<Response> {

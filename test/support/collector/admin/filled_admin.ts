@@ -8,12 +8,13 @@ import { findingOf } from '../streams/findings.ts';
 export const hashOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 export const NOW = Date.parse('2026-03-02T00:00:00Z');
 export const CREDENTIALS = 1_300;
+const SCOPE = [{ accounts: ['111122223333'], tags: { team: ['payments'] } }];
 
 /** Puts rows into every table, more than one page into one of them. */
 export async function fillAdmin(store: AdminStore): Promise<void> {
   const row = {
     ...{ name: 'n\u0000\u{1f512}', createdMs: NOW, createdBy: 'ada', expiresMs: null, lastUsedMs: null },
-    ...{ revokedMs: null, enrolmentKeyHash: null },
+    ...{ revokedMs: null, enrolmentKeyHash: null, scope: null },
   };
   await store.transaction('access', async ({ tokens }) => {
     await tokens.insert({
@@ -25,15 +26,27 @@ export async function fillAdmin(store: AdminStore): Promise<void> {
       hostId: null,
       enrolled: 0,
     });
+    const seen = { kind: 'person', role: 'viewer', hostId: null, enrolled: 0, scope: SCOPE } as const;
+    await tokens.insert({ ...row, ...seen, id: 'q', hash: hashOf('q') });
     for (let number = 0; number < CREDENTIALS; number += 1) {
       const id = `id ${number}`;
       const more = { kind: 'agent', role: null, hostId: `host ${number}`, enrolled: 1 } as const;
       await tokens.insert({ ...row, ...more, id, hash: hashOf(id), enrolmentKeyHash: hashOf('key') });
     }
   });
-  const session = { token: 'p', name: 's', role: 'admin' as const, lastUsedMs: NOW, expiresMs: NOW + 1 };
+  const times = { lastUsedMs: NOW, expiresMs: NOW + 1 };
+  const session = { token: 'p', name: 's', role: 'admin' as const, scope: null, idToken: null, ...times };
   await store.sessions.insert(hashOf('s'), session);
-  await store.sessions.insertCode(hashOf('c'), { role: 'viewer', name: 'c', expiresMs: NOW });
+  const provided = {
+    token: null,
+    name: 'o',
+    role: 'viewer' as const,
+    scope: SCOPE,
+    idToken: 'a.b.c',
+    ...times,
+  };
+  await store.sessions.insert(hashOf('o'), provided);
+  await store.sessions.insertCode(hashOf('c'), { role: 'viewer', scope: SCOPE, name: 'c', expiresMs: NOW });
   await store.certifiedHosts.add('certified', NOW);
   await store.settings.put('retention', { raw_days: 3 });
   const values = { url: 'https://example.com/', secret: 'x' };

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
+import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { Lease } from '../../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
@@ -66,7 +67,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     {
       agentToken: null,
       agentTokenHost: null,
-      proxy: { userHeader: 'X-Forwarded-User', trustedAddresses: ['127.0.0.2'], admins: [] },
+      proxy: { ...NO_PROXY, userHeader: 'X-Forwarded-User', trustedAddresses: ['127.0.0.2'], admins: [] },
       secure: false,
       publicUrl: null,
     },

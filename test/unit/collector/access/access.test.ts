@@ -15,8 +15,8 @@ afterEach(async () => {
 
 it('no secret is in any file or log line', async () => {
   const b = await bench({ agentToken: 'the-token-of-the-configuration' });
-  const code = await b.access.createSignInCode('admin', ADMIN);
-  const unusedCode = await b.access.createSignInCode('viewer', ADMIN);
+  const code = await b.access.createSignInCode({ role: 'admin', scope: null }, ADMIN);
+  const unusedCode = await b.access.createSignInCode({ role: 'viewer', scope: null }, ADMIN);
   const person = (await b.person('admin')).secret;
   const enrolment = (await b.access.createToken({ kind: 'enrolment', name: 'x' }, ADMIN)).secret;
   const credential = (await b.access.enrol('i-1'))!;
@@ -50,7 +50,7 @@ it('every action of an admin is in the audit log, in order, with its actor and a
   await b.access.setRetention({ raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 }, ADMIN);
   const { session } = await b.signIn(secret, '192.0.2.44');
   await b.access.signOut(session, '192.0.2.44');
-  await b.access.createSignInCode('viewer', ADMIN);
+  await b.access.createSignInCode({ role: 'viewer', scope: null }, ADMIN);
   await b.access.signOutAll(ADMIN);
   await b.access.revokeToken(token.id, ADMIN);
   const log = (await b.access.auditLog({ limit: 100 })).reverse();

@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
+import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import { PostgresAdminStore } from '../../../../collector/admin/postgres/postgres_admin_store.ts';
 import { DatabasePool } from '../../../../collector/store/postgres/database_pool.ts';
@@ -26,7 +27,7 @@ test('an agent is told to come again while the database is away, and is known wh
   const options = {
     agentToken: null,
     agentTokenHost: null,
-    proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+    proxy: NO_PROXY,
     secure: false,
     publicUrl: null,
   };

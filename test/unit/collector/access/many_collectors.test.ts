@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
+import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import { onPostgres, type PostgresAdminData } from '../../../support/collector/admin/admin_stores.ts';
 import { eventually } from '../../../support/collector/stored.ts';
@@ -21,7 +22,7 @@ async function collectorOn(data: PostgresAdminData): Promise<Collector> {
   const options = {
     agentToken: null,
     agentTokenHost: null,
-    proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+    proxy: NO_PROXY,
     secure: false,
     publicUrl: null,
   };
@@ -73,7 +74,7 @@ onPostgres('access with many collectors', (create) => {
     const data = await create();
     const collectors = await Promise.all([collectorOn(data), collectorOn(data)]);
     for (let round = 0; round < 5; round += 1) {
-      const code = await collectors[0]!.access.createSignInCode('viewer', BY);
+      const code = await collectors[0]!.access.createSignInCode({ role: 'viewer', scope: null }, BY);
       const attempts = await Promise.all(
         Array.from({ length: 6 }, (_, at) => collectors[at % 2]!.access.signIn(code, `192.0.2.${at}`)),
       );

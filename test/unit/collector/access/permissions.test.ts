@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { READING_POSTS } from '../../../../collector/api/authorization.ts';
+import type { Role } from '../../../../collector/contract/roles.ts';
 import { PERMISSIONS, permissionsPart } from '../../../../docs/generator/permissions.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, timed } from '../../../support/collector/access/access_bench.ts';
 import { NO_OPENSSL } from '../../../support/collector/access/certificates.ts';
@@ -53,6 +54,10 @@ async function readsFindings(headers: Headers): Promise<void> {
   for (const path of FINDINGS) assert.equal((await bench.ask('GET', path, headers)).status, 200, path);
 }
 
+async function readsAudit(headers: Headers): Promise<void> {
+  assert.equal((await bench.ask('GET', '/api/v1/audit', headers)).status, 200);
+}
+
 async function enrol(hostId: string, claim: object = {}): Promise<string> {
   const { credential } = await bench.agent(hostId, bearer(TOKEN), { claim: { ...claim } });
   assert.ok(credential);
@@ -63,7 +68,7 @@ async function signIn(secret: string): Promise<Response> {
   return bench.ask('POST', '/api/v1/session', { origin: bench.collector.pageUrl }, { secret });
 }
 
-async function session(role: 'viewer' | 'admin'): Promise<{ headers: Headers; tokenId: string }> {
+async function session(role: Role): Promise<{ headers: Headers; tokenId: string }> {
   const { secret, id } = await bench.person(role);
   const cookie = (await signIn(secret)).headers.get('set-cookie')!.split(';')[0]!;
   return { headers: { cookie }, tokenId: id };
@@ -166,8 +171,22 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
         assert.equal((await bench.ask('GET', path, headers)).status, 403, path);
     },
   },
+  "an auditor's token": {
+    'everything that a viewer may': async () => readsFindings((await bench.person('auditor')).headers),
+    'read the audit log': async () => readsAudit((await bench.person('auditor')).headers),
+    'change anything': async () => changesNothing((await bench.person('auditor')).headers, 403),
+    'see tokens and alert destinations': async () => {
+      const { headers } = await bench.person('auditor');
+      for (const path of ADMINISTRATION.filter((each) => each !== '/api/v1/audit'))
+        assert.equal((await bench.ask('GET', path, headers)).status, 403, path);
+    },
+  },
   "an admin's token": {
-    'everything that a viewer may': async () => readsFindings((await bench.person('admin')).headers),
+    'everything that an auditor may': async () => {
+      const { headers } = await bench.person('admin');
+      await readsFindings(headers);
+      await readsAudit(headers);
+    },
     'create and revoke tokens': async () => {
       const { headers } = await bench.person('admin');
       const made = await bench.ask('POST', '/api/v1/tokens', headers, { kind: 'enrolment', name: 'x' });
@@ -218,7 +237,10 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
     'sign in after 15 minutes': async () => {
       await timed(async (b) => {
-        const code = await b.access.createSignInCode('admin', { name: 'test', sourceAddress: null });
+        const code = await b.access.createSignInCode(
+          { role: 'admin', scope: null },
+          { name: 'test', sourceAddress: null },
+        );
         b.nowMs += 15 * MINUTE_MS;
         assert.equal(await b.access.signIn(code, null), null);
       });

@@ -53,7 +53,7 @@ describe('same origin', () => {
   });
   it('is not required with a token, but with every other credential', async () => {
     const b = await AccessBench.open();
-    const principal = { name: 'x', role: 'admin', tokenId: null } as const;
+    const principal = { name: 'x', role: 'admin', scope: null, tokenId: null } as const;
     const cross = { 'sec-fetch-site': 'cross-site' };
     assert.equal(b.access.mayChange({ ...principal, via: 'token' }, cross), true);
     assert.equal(b.access.mayChange({ ...principal, via: 'session' }, cross), false);

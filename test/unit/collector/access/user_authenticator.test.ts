@@ -1,6 +1,7 @@
 /** Authenticates people by tokens, sessions and sign-in codes. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
+import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import {
   AccessBench,
   ADMIN,
@@ -24,7 +25,7 @@ describe('a token', () => {
     const b = await bench();
     const { token, secret } = await b.person('admin', 30);
     assert.match(secret, /^imdsw_p[\w-]{43}$/);
-    const alice = { name: 'alice', role: 'admin', via: 'token', tokenId: token.id };
+    const alice = { name: 'alice', role: 'admin', scope: null, via: 'token', tokenId: token.id };
     assert.deepEqual(await b.identifyUser({ authorization: `Bearer ${secret}` }), alice);
     assert.deepEqual(await b.identifyUser({ authorization: `bearer   ${secret} ` }), alice);
     b.nowMs += 30 * DAY_MS;
@@ -34,7 +35,7 @@ describe('a token', () => {
   });
   it('authenticates nobody if it is wrong, with any other content of the request', async () => {
     const b = await bench({
-      proxy: { userHeader: 'X-User', trustedAddresses: ['192.0.2.7'], admins: ['eve'] },
+      proxy: { ...NO_PROXY, userHeader: 'X-User', trustedAddresses: ['192.0.2.7'], admins: ['eve'] },
     });
     const { session } = await b.signIn((await b.person()).secret);
     const shown = { cookie: `imdswatch=${session}`, headers: { 'x-user': 'eve' } };
@@ -154,7 +155,7 @@ describe('a session', () => {
   it('ends for all people at once when an admin asks for it, as do sign-in codes', async () => {
     const b = await bench();
     const { session } = await b.signIn((await b.person()).secret);
-    const code = await b.access.createSignInCode('admin', ADMIN);
+    const code = await b.access.createSignInCode({ role: 'admin', scope: null }, ADMIN);
     assert.equal(await b.access.signOutAll(ADMIN), 1);
     assert.equal(await b.bySession(session), null);
     assert.equal(await b.access.signIn(code, null), null);
@@ -164,11 +165,12 @@ describe('a session', () => {
 describe('a sign-in code', () => {
   it('works once', async () => {
     const b = await bench();
-    const code = await b.access.createSignInCode('admin', ADMIN);
+    const code = await b.access.createSignInCode({ role: 'admin', scope: null }, ADMIN);
     const { session, principal } = await b.signIn(code);
     assert.deepEqual(principal, {
       name: 'sign-in link of root of the test',
       role: 'admin',
+      scope: null,
       via: 'session',
       tokenId: null,
     });
@@ -178,8 +180,8 @@ describe('a sign-in code', () => {
   it('works for 15 minutes', async () => {
     const b = await bench();
     const [inTime, late] = [
-      await b.access.createSignInCode('viewer', ADMIN),
-      await b.access.createSignInCode('viewer', ADMIN),
+      await b.access.createSignInCode({ role: 'viewer', scope: null }, ADMIN),
+      await b.access.createSignInCode({ role: 'viewer', scope: null }, ADMIN),
     ];
     b.nowMs += 15 * MINUTE_MS - 1;
     await b.signIn(inTime);

@@ -15,6 +15,7 @@ function tokenRow(id: string, given: Partial<TokenRow> = {}): TokenRow & { hash:
     kind: 'person',
     name: `name of ${id}`,
     role: given.kind === undefined || given.kind === 'person' ? 'viewer' : null,
+    scope: null,
     hostId: null,
     createdMs: 1_790_000_000_000,
     createdBy: 'ada',
@@ -113,6 +114,8 @@ onEachAdminStore('access', (create) => {
       token: 'z',
       name: 'n',
       role: 'viewer',
+      scope: null,
+      idToken: null,
       lastUsedMs: 5,
       expiresMs: 900,
     });
@@ -159,13 +162,18 @@ onEachAdminStore('access', (create) => {
     const stores = [await data.open(), await data.open(), await data.open()];
     for (let round = 0; round < 10; round += 1) {
       const hash = hashOf(`code ${round}`);
-      await stores[0]!.sessions.insertCode(hash, { role: 'admin', name: `link ${round}`, expiresMs: 77 });
+      await stores[0]!.sessions.insertCode(hash, {
+        role: 'admin',
+        scope: null,
+        name: `link ${round}`,
+        expiresMs: 77,
+      });
       const taken = await Promise.all(
         Array.from({ length: 12 }, (_, at) => stores[at % 3]!.sessions.takeCode(hash)),
       );
       assert.deepEqual(
         taken.filter((code) => code !== null).map((code) => ({ ...code })),
-        [{ role: 'admin', name: `link ${round}`, expiresMs: 77 }],
+        [{ role: 'admin', scope: null, name: `link ${round}`, expiresMs: 77 }],
       );
     }
   });
@@ -173,7 +181,9 @@ onEachAdminStore('access', (create) => {
   test('a session has the name and role of its token, and ends with it', async () => {
     const { tokens, sessions } = await (await create()).open();
     await tokens.insert(tokenRow('a', { role: 'admin', name: 'ada', expiresMs: 500 }));
-    const given = { token: 'a', name: 'old name', role: 'viewer' as const, lastUsedMs: 100, expiresMs: 1000 };
+    const times = { lastUsedMs: 100, expiresMs: 1000 };
+    const own = { role: 'viewer' as const, scope: null, idToken: null };
+    const given = { token: 'a', name: 'old name', ...own, ...times };
     await sessions.insert(hashOf('s1'), given);
     await sessions.insert(hashOf('s2'), { ...given, token: null });
     const found = { ...(await sessions.byHash(hashOf('s1'), 200, 50)) };
@@ -187,8 +197,42 @@ onEachAdminStore('access', (create) => {
     assert.notEqual(await sessions.byHash(hashOf('s1'), 200, 100), null);
     await tokens.revoke('a', 1);
     assert.equal(await sessions.byHash(hashOf('s1'), 200, 50), null, 'its token was revoked');
-    assert.equal(await sessions.delete(hashOf('s2')), 'old name');
+    assert.deepEqual({ ...(await sessions.delete(hashOf('s2'))) }, { name: 'old name', idToken: null });
     assert.equal(await sessions.delete(hashOf('s2')), null);
+  });
+
+  test('scopes and roles are kept, and a session sees what its token sees', async () => {
+    const { tokens, sessions } = await (await create()).open();
+    const scope = [{ accounts: ['1', '2'], tags: { team: ['payments', ''] } }, { tags: { team: ['b'] } }];
+    await tokens.insert(tokenRow('v', { scope }));
+    await tokens.insert(tokenRow('u', { role: 'auditor' }));
+    assert.deepEqual((await tokens.byId('v'))?.scope, scope);
+    assert.deepEqual((await tokens.byId('u'))?.role, 'auditor');
+    const times = { lastUsedMs: 100, expiresMs: 1000 };
+    const ofToken = { token: 'v', name: 'n', role: 'viewer' as const, scope: null, idToken: null, ...times };
+    await sessions.insert(hashOf('s1'), ofToken);
+    assert.deepEqual(
+      (await sessions.byHash(hashOf('s1'), 200, 50))?.scope,
+      scope,
+      'that of the token counts',
+    );
+    await sessions.insert(hashOf('s2'), { ...ofToken, token: null, scope, idToken: 'x.y.z' });
+    const provided = await sessions.byHash(hashOf('s2'), 200, 50);
+    assert.deepEqual([provided?.scope, provided?.idToken], [scope, 'x.y.z']);
+    assert.deepEqual({ ...(await sessions.delete(hashOf('s2'))) }, { name: 'n', idToken: 'x.y.z' });
+    await sessions.insertCode(hashOf('c'), { role: 'viewer', scope, name: 'c', expiresMs: 9 });
+    assert.deepEqual((await sessions.takeCode(hashOf('c')))?.scope, scope);
+  });
+
+  test('nobody but a viewer can have a scope', async () => {
+    const { tokens, sessions } = await (await create()).open();
+    const scope = [{ accounts: ['1'] }];
+    const message = /check constraint/i;
+    await assert.rejects(() => tokens.insert(tokenRow('a', { role: 'admin', scope })), message);
+    await assert.rejects(() => tokens.insert(tokenRow('b', { role: 'auditor', scope })), message);
+    await assert.rejects(() => tokens.insert(credential('c', 'h', { scope })), message);
+    const code = { role: 'admin' as const, scope, name: 'c', expiresMs: 9 };
+    await assert.rejects(() => sessions.insertCode(hashOf('c'), code), message);
   });
 
   test('sessions are bounded for each token and in all, and end together with the codes', async () => {
@@ -199,6 +243,8 @@ onEachAdminStore('access', (create) => {
         token,
         name: secret,
         role: 'viewer',
+        scope: null,
+        idToken: null,
         lastUsedMs: at,
         expiresMs: 1000 + at,
       });
@@ -217,8 +263,8 @@ onEachAdminStore('access', (create) => {
     assert.equal(await left('a2', 'a3', 'b1', 'c1'), 'a3 b1 c1', 'the least recently used one');
     await sessions.forget(1008, 3, 10);
     assert.equal(await left('a3', 'b1', 'c1'), 'b1', 'unused or expired');
-    await sessions.insertCode(hashOf('x'), { role: 'viewer', name: 'x', expiresMs: 9 });
-    await sessions.insertCode(hashOf('y'), { role: 'viewer', name: 'y', expiresMs: 10 });
+    await sessions.insertCode(hashOf('x'), { role: 'viewer', scope: null, name: 'x', expiresMs: 9 });
+    await sessions.insertCode(hashOf('y'), { role: 'viewer', scope: null, name: 'y', expiresMs: 10 });
     await sessions.forget(9, 0, 10);
     assert.equal(await sessions.takeCode(hashOf('x')), null);
     assert.equal(await sessions.deleteAll(), 1);

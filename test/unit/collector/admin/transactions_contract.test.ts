@@ -36,6 +36,8 @@ onEachAdminStore('transactions', (create) => {
       token: 'no such token',
       name: 'n',
       role: 'viewer' as const,
+      scope: null,
+      idToken: null,
       lastUsedMs: 1,
       expiresMs: 2,
     };

@@ -90,7 +90,7 @@ test('signing in and out: the cookie works, and only from our own page', async (
   assert.match(setCookie, /HttpOnly; SameSite=Strict/);
   const cookie = setCookie.split(';')[0]!;
   const who = await api.ask(path, { as: 'nobody', headers: { Cookie: cookie } });
-  assert.deepEqual(await who.json(), { name: 'ada', role: 'admin', via: 'session' });
+  assert.deepEqual(await who.json(), { name: 'ada', role: 'admin', scope: null, via: 'session' });
   const change = {
     as: 'nobody',
     method: 'PUT',
