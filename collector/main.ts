@@ -14,7 +14,9 @@ import { PlanAlerts } from './alert/plan_alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced_insight.ts';
 import { ApiMetrics } from './api/metrics.ts';
+import type { View } from './api/parts.ts';
 import { HttpServer } from './api/server.ts';
+import { Views } from './api/views.ts';
 import {
   type CollectorSettings,
   checkCollectorSettings,
@@ -35,6 +37,7 @@ import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
 import { dataNowUs } from './store/reading.ts';
+import { ScopedQueries } from './store/scoped_queries.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
 import { openData } from './store_place.ts';
 
@@ -109,7 +112,6 @@ async function compose(
   const rules = workloadRules(settings);
   // Questions of people. What decides an action asks the store itself.
   const questions = data.reader ?? store;
-  const workloads = new WorkloadQueries(questions, rules);
   const live = new LiveFeed({ rules, relay: data.feed });
   const writer = new Writer(store, log, {
     stored: {
@@ -160,11 +162,17 @@ async function compose(
     defaultWindowDays: keptDays,
     log,
   });
-  const insight = new CoalescedInsight(answers, {
-    kept,
-    keptDays,
-    onChange: () => data.reader?.requireNews(),
+  const onChange = () => data.reader?.requireNews();
+  const views = new Views((sight) => {
+    const queries = sight === null ? questions : new ScopedQueries(questions, sight);
+    const selected = new WorkloadQueries(queries, rules);
+    const calls: View['calls'] = (...question) => selected.calls(...question);
+    // Answers that are judged in advance are about the whole fleet.
+    if (sight === null) return { calls, insight: new CoalescedInsight(answers, { kept, keptDays, onChange }) };
+    const own = new Insight(queries, { ...judging, triage, ...(data.reader !== null && { now }), isPart: true });
+    return { calls, insight: new CoalescedInsight(own, { onChange }) };
   });
+  const { insight } = views.of(null);
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
   const alerts = new Alerts({ admin, lease, insight: deciding, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);
@@ -199,7 +207,7 @@ async function compose(
     ingest: ingest.counters(),
     writer: writer.counters(),
     access: access.counters(),
-    insight: insight.counters(),
+    insight: views.counters(),
     judgement: kept.counters(),
     live: live.counters(),
     alerts: alerts.counters(),
@@ -209,7 +217,7 @@ async function compose(
     ...(tls !== null && { tls: tls.counters() }),
   });
   const app = createApp({
-    insight,
+    views,
     deciding,
     enforcement,
     access,
@@ -217,7 +225,6 @@ async function compose(
     triage: admin.triage,
     plans: admin.plans,
     store: {
-      calls: (filter, limit, cursor) => workloads.calls(filter, limit, cursor),
       putCloudCounts: (counts) => store.putCloudCounts(counts),
       putCloudInstances: (instances) => store.putCloudInstances(instances),
       putCloudInventory: (inventory) => store.putCloudInventory(inventory),

@@ -3,7 +3,7 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { Role } from '../contract/administration.ts';
 import type { Sight } from '../contract/host_scope.ts';
 
-/** What somebody may do, and which hosts they may see. Only a viewer has a scope. */
+/** A role, and the hosts that whoever has it may see. Only a viewer has a scope. */
 export interface Grant {
   role: Role;
   scope: Sight;

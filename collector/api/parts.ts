@@ -1,11 +1,13 @@
 /** The parts that the API is composed of: from each room below it, the methods that the API calls. */
 
+import type { Context } from 'hono';
 import type { Logger } from 'pino';
-import type { StageCounters } from '../../protocol/records.ts';
+import type { Counters, StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { LeaseState } from '../admin/lease.ts';
 import type { Alerts } from '../alert/alerts.ts';
+import type { Sight } from '../contract/host_scope.ts';
 import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
@@ -13,6 +15,7 @@ import type { LiveFeed } from '../live/live_feed.ts';
 import type { ReaderState } from '../store/postgres/standby_reader.ts';
 import type { Store } from '../store/store.ts';
 import type { WorkloadRules } from '../store/workload_rules.ts';
+import type { ApiEnv } from './env.ts';
 import type { ApiMetrics, Observed } from './metrics.ts';
 
 type Methods<Class, Names extends keyof Class> = Pick<Class, Names>;
@@ -57,6 +60,19 @@ export interface RememberedAnswers extends InsightAnswers {
   /** Forgets the kept answers after a change by a person, and has new ones show it. */
   forget(): void;
 }
+/** What somebody sees of the fleet. */
+export interface View {
+  insight: RememberedAnswers & { counters(): Counters };
+  /** Its calls are selected by workload. */
+  calls: Store['calls'];
+}
+export interface ViewsOfPeople {
+  of(sight: Sight): View;
+  /** Returns what the person behind a request sees. */
+  for(c: Context<ApiEnv>): View;
+  /** Forgets the kept answers of everybody after a change by a person. */
+  forget(): void;
+}
 export type ApiAccess = Methods<
   Access,
   | 'identifyUser'
@@ -85,11 +101,12 @@ export type AlertService = Methods<
 >;
 export type FindingsStore = Methods<
   Store,
-  'calls' | 'putCloudCounts' | 'putCloudInstances' | 'putCloudInventory' | 'statistics' | 'write'
+  'putCloudCounts' | 'putCloudInstances' | 'putCloudInventory' | 'statistics' | 'write'
 >;
 
 export interface ApiParts {
-  insight: RememberedAnswers;
+  /** Findings, by what whoever asks may see. */
+  views: ViewsOfPeople;
   /** Answers of the store itself, for what changes something. */
   deciding: Methods<Insight, 'offender' | 'triageRecords'>;
   enforcement: Methods<
@@ -100,7 +117,6 @@ export interface ApiParts {
   alerts: AlertService;
   triage: Pick<AdminStore['triage'], 'change'>;
   plans: Pick<AdminStore['plans'], 'underWayFor' | 'report' | 'all' | 'one' | 'steps'>;
-  /** Its calls are selected by workload. */
   store: FindingsStore;
   /** Says what an acknowledgement is worth in the store now. */
   storage: () => Promise<Storage>;

@@ -58,6 +58,8 @@ const COMPARED_AT_ONCE = 1000;
 export interface InsightOptions extends HostJudgeOptions, TriageOptions {
   /** Rules that join the releases of a workload. Default: the built-in ones. */
   rules?: WorkloadRules;
+  /** True where the store shows a part of the fleet only, the scope of a viewer. */
+  isPart?: boolean;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -80,7 +82,7 @@ export class Insight {
       readinessWindowDays: options.readinessWindowDays,
       toleranceUs: (options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS) * 1e6,
     });
-    this.#groups = new GroupQuestions(this.#store, this.#judge);
+    this.#groups = new GroupQuestions(this.#store, this.#judge, options.isPart === true);
   }
 
   /** Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. `held` gets the held ones. */
@@ -218,7 +220,7 @@ export class Insight {
       this.#store.workloadHosts(scope, options),
       this.#store.series(scope, buckets.bucket, false),
       this.#store.pathsV1(id, MAX_PATHS),
-      this.#store.callers(id, MAX_PROCESSES),
+      this.#store.callers(id, MAX_PROCESSES, null),
       this.#triage.now(),
     ]);
     // A workload that did not call in the window has the hosts of before.

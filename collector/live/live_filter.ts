@@ -1,7 +1,9 @@
 /** Selects the calls of a live feed. */
 import type { Call, HostFacts } from '../../protocol/call.ts';
+import type { Sight } from '../contract/host_scope.ts';
 import type { ServedCall } from '../contract/served_call.ts';
 import { factsOfCaller, type StoredCaller } from '../store/defined_caller.ts';
+import { isInScope } from '../store/host_filter.ts';
 import type { CallBody } from '../store/store.ts';
 
 export interface LiveFilter {
@@ -12,6 +14,8 @@ export interface LiveFilter {
   outcomes: readonly Call['outcome'][] | null;
   /** Part of the path. Upper and lower case are the same. */
   path: string | null;
+  /** The scope of the watcher, by what the host reported with the call. */
+  scope: Sight;
 }
 
 /** A call that is offered to watchers. It is put together only where somebody wants it. */
@@ -31,11 +35,22 @@ export const ALL_CALLS: LiveFilter = {
   categories: null,
   outcomes: null,
   path: null,
+  scope: null,
 };
 
 /** Returns a text that is the same for equal filters. `filterOfKey` makes the filter of it again. */
-export function keyOfFilter({ hosts, offenders, version, categories, outcomes, path }: LiveFilter): string {
-  return JSON.stringify({ hosts, offenders, version, categories, outcomes, path });
+export function keyOfFilter({
+  hosts,
+  offenders,
+  version,
+  categories,
+  outcomes,
+  path,
+  scope,
+}: LiveFilter): string {
+  const filter = { hosts, offenders, version, categories, outcomes, path };
+  // A collector of the release before, which knows no scopes, makes the same key of a filter without one.
+  return JSON.stringify(scope === null ? filter : { ...filter, scope });
 }
 
 export function filterOfKey(key: string): LiveFilter {
@@ -45,10 +60,11 @@ export function filterOfKey(key: string): LiveFilter {
 export const ALL_KEY = keyOfFilter(ALL_CALLS);
 
 export function matches(
-  { hosts, offenders, version, categories, outcomes, path }: LiveFilter,
+  { hosts, offenders, version, categories, outcomes, path, scope }: LiveFilter,
   { body, host, offender }: OfferedCall,
 ): boolean {
   return (
+    (scope === null || isInScope(host, scope)) &&
     (hosts === null || hosts.includes(host.id)) &&
     (offenders === null || offenders.includes(offender)) &&
     (version === null || body['imds.version'] === version) &&

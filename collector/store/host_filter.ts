@@ -1,5 +1,6 @@
 /** Selects hosts by a filter. Pure: stores evaluate it as SQL or with these functions, with equal results. */
 import type { HostFacts } from '../../protocol/call.ts';
+import type { ViewScope } from '../contract/host_scope.ts';
 
 /**
  * Restricts an answer to some hosts. Every condition that is present must hold. In a list, one value must
@@ -20,6 +21,8 @@ export interface HostFilter {
   named?: string;
   /** Microseconds since 1970: the host's first record is not older. */
   firstSinceUs?: number;
+  /** The scope of whoever asks. Only `ScopedQueries` sets it. */
+  within?: ViewScope;
 }
 
 /** The hosts that a question is about: all for null, those of a list of ids, or those that a filter selects. */
@@ -41,9 +44,34 @@ export function narrows(filter: HostFilter): boolean {
   return Object.values(filter).some((condition) => condition !== undefined && condition !== '');
 }
 
+/** Returns true if the filter compares what hosts have in common, besides ids, names and times. */
+export function comparesProfiles({
+  ids: _i,
+  text: _t,
+  named: _n,
+  firstSinceUs: _f,
+  ...others
+}: HostFilter): boolean {
+  return narrows(others);
+}
+
+/** Tells whether a host that reports this is in a scope. */
+export function isInScope(profile: Pick<HostFacts, 'cloud.account.id' | 'tags'>, scope: ViewScope): boolean {
+  return scope.some(({ accounts, tags }) => {
+    const wanted = Object.entries(tags ?? {});
+    if (accounts === undefined && wanted.length === 0) return false;
+    if (!isAmong(profile['cloud.account.id'], accounts)) return false;
+    return wanted.every(([key, values]) => {
+      const value = tagValue(profile.tags, key);
+      return value !== null && values.includes(value);
+    });
+  });
+}
+
 /** Tells whether what hosts have in common matches: everything but ids, names and times. */
 export function matchesProfile(profile: Omit<HostFacts, 'id' | 'name'>, filter: HostFilter): boolean {
-  const { tags } = filter;
+  const { tags, within } = filter;
+  if (within !== undefined && !isInScope(profile, within)) return false;
   if (!isAmong(profile['cloud.account.id'], filter.accounts)) return false;
   if (!isAmong(profile['cloud.region'], filter.regions)) return false;
   if (!isAmong(profile['cloud.availability_zone'], filter.zones)) return false;

@@ -263,7 +263,7 @@ export interface HostCoverage {
 
 export interface CallFilter {
   window: Window;
-  hosts: string[] | null;
+  hosts: HostChoice;
   identities: string[] | null;
   version: 1 | 2 | null;
   categories: Call['imds.category'][] | null;
@@ -429,6 +429,8 @@ export interface StoreQueries {
   workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]>;
   /** Returns the ids of hosts on which the workloads of the scope called, in the order of their bytes. */
   callerHosts(scope: Scope, after: string | null, limit: number): Promise<string[]>;
+  /** Returns the ids of hosts that have reported, in the order of their bytes, after the id `after`. */
+  hostIds(choice: HostChoice, after: string | null, limit: number): Promise<string[]>;
   /** Returns hosts in the order of the bytes of their ids, after the id `after`. */
   hostPage(choice: HostChoice, after: string | null, limit: number): Promise<StoredHost[]>;
   /**
@@ -469,8 +471,12 @@ export interface StoreQueries {
    * all that are not listed.
    */
   pathsV1(identity: string, limit: number): Promise<{ path: string | null; count: number; lastUs: number }[]>;
-  /** Returns the latest processes of a workload, most recent first. Their times can be a minute old. */
-  callers(identity: string, limit: number): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]>;
+  /** Returns the latest processes of a workload on these hosts, most recent first. Their times can be a minute old. */
+  callers(
+    identity: string,
+    limit: number,
+    hosts: HostChoice,
+  ): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]>;
   /** Returns the hosts of a list. */
   hosts(ids: readonly string[]): Promise<StoredHost[]>;
   coverage(window: Window, hosts: readonly string[]): Promise<HostCoverage[]>;

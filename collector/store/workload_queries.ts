@@ -2,6 +2,7 @@
  * The store's answers by workload. The store keeps each release of a workload as an identity of its own, with its
  * own sums. This class joins them when it is asked, so that other rules need no change of what is stored.
  */
+import type { HostChoice } from './host_filter.ts';
 import type {
   CallFilter,
   CallingDays,
@@ -166,8 +167,8 @@ export class WorkloadQueries implements StoreQueries {
     return [...listed, ...(rest === undefined ? [] : [rest])].slice(0, limit);
   }
 
-  async callers(identity: string, limit: number): ReturnType<StoreQueries['callers']> {
-    const lists = await this.#ofReleases(identity, (id) => this.#store.callers(id, limit));
+  async callers(identity: string, limit: number, hosts: HostChoice): ReturnType<StoreQueries['callers']> {
+    const lists = await this.#ofReleases(identity, (id) => this.#store.callers(id, limit, hosts));
     return lists
       .flat()
       .sort((a, b) => b.lastUs - a.lastUs)
@@ -178,6 +179,9 @@ export class WorkloadQueries implements StoreQueries {
     return this.#store.calls(await this.#expand(filter), limit, cursor);
   }
 
+  hostIds(...args: Parameters<StoreQueries['hostIds']>): ReturnType<StoreQueries['hostIds']> {
+    return this.#store.hostIds(...args);
+  }
   hostPage(...args: Parameters<StoreQueries['hostPage']>): ReturnType<StoreQueries['hostPage']> {
     return this.#store.hostPage(...args);
   }

@@ -8,7 +8,7 @@ import type { ApiApp } from '../env.ts';
 import { exportAnswer, formatOf, type Format as ListFormat, listContent } from '../export.ts';
 import { listRequestOf } from '../list_request.ts';
 import { encodeCursor } from '../paging.ts';
-import type { ApiParts } from '../parts.ts';
+import type { ApiParts, View } from '../parts.ts';
 import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowQuery } from '../question.ts';
 import { route } from '../route.ts';
 import { ServedCall as ServedCallSchema } from '../schemas.ts';
@@ -47,7 +47,7 @@ const listRoute = route({
   },
 });
 
-export function callRoutes(app: ApiApp, { store, rules, defaultWindowDays, log, metrics }: ApiParts): void {
+export function callRoutes(app: ApiApp, { views, rules, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const { name, cursor, window } = listRequestOf(c.req.path, query, defaultWindowDays);
@@ -62,19 +62,20 @@ export function callRoutes(app: ApiApp, { store, rules, defaultWindowDays, log, 
     };
     const linesOf = shapedCallLines(query.format);
     const format = linesOf === null ? formatOf(c, query.format as ListFormat | undefined) : 'ndjson';
+    const view = views.for(c);
     if (format !== 'json') {
-      const first = await store.calls(filter, EXPORT_PAGE, null);
+      const first = await view.calls(filter, EXPORT_PAGE, null);
       return exportAnswer(c, {
         format,
         name: linesOf === null ? 'calls' : `calls.${query.format}`,
         ...(linesOf === null ? {} : { linesOf: (items) => linesOf(items as readonly ServedCall[]) }),
         schema: servedCall,
-        items: pages(store, rules, filter, first),
+        items: pages(view, rules, filter, first),
         log,
         metrics,
       });
     }
-    const { calls, next } = await store.calls(filter, query.limit ?? DEFAULT_LIMIT, cursor?.inner ?? null);
+    const { calls, next } = await view.calls(filter, query.limit ?? DEFAULT_LIMIT, cursor?.inner ?? null);
     const following = {
       of: name,
       since: window.sinceUs,
@@ -98,10 +99,10 @@ export function versionOf(text: '1' | '2' | undefined): 1 | 2 | null {
   return text === '1' ? 1 : 2;
 }
 
-type Page = Awaited<ReturnType<ApiParts['store']['calls']>>;
+type Page = Awaited<ReturnType<View['calls']>>;
 
 async function* pages(
-  store: ApiParts['store'],
+  view: View,
   rules: WorkloadRules,
   filter: CallFilter,
   first: Page,
@@ -110,7 +111,7 @@ async function* pages(
   for (;;) {
     yield calls.map((call) => servedCallOf(call, rules));
     if (next === null) return;
-    ({ calls, next } = await store.calls(filter, EXPORT_PAGE, next));
+    ({ calls, next } = await view.calls(filter, EXPORT_PAGE, next));
   }
 }
 

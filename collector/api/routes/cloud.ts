@@ -53,11 +53,11 @@ const inventoryRoute = route({
   responses: { 200: supplied },
 });
 
-export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindowDays }: ApiParts): void {
+export function cloudRoutes(app: ApiApp, { views, store, access, defaultWindowDays }: ApiParts): void {
   app.openapi(reconciliationRoute, async (c) => {
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
-    const all = await insight.reconciliation({ window: list.window }, hostFilterOf(query));
+    const all = await views.for(c).insight.reconciliation({ window: list.window }, hostFilterOf(query));
     const { items, next } = pageOf(all, query.limit ?? Number.POSITIVE_INFINITY, list);
     return c.json({ items, next }, 200);
   });
@@ -65,7 +65,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
   app.openapi(countsRoute, async (c) => {
     const counts = c.req.valid('json');
     await store.putCloudCounts(toCounts(counts));
-    insight.forget();
+    views.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${counts.length} counts`;
     await access.audit({ actor, action: 'cloud_counts.supply', subject: 'cloud', detail, source_address });
@@ -75,7 +75,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
   app.openapi(instancesRoute, async (c) => {
     const instances = c.req.valid('json');
     await store.putCloudInstances(toInstances(instances, Date.now() * 1000));
-    insight.forget();
+    views.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${instances.length} instances`;
     await access.audit({ actor, action: 'cloud_instances.supply', subject: 'cloud', detail, source_address });
@@ -85,7 +85,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
   app.openapi(inventoryRoute, async (c) => {
     const inventory = c.req.valid('json');
     await store.putCloudInventory(toInventory(inventory, Date.now() * 1000));
-    insight.forget();
+    views.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${inventory.instances.length} instances, ${inventory.resources.length} resources`;
     await access.audit({ actor, action: 'cloud_inventory.supply', subject: 'cloud', detail, source_address });

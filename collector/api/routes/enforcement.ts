@@ -105,7 +105,7 @@ const plansRoute = route({
 
 export function enforcementRoutes(
   app: ApiApp,
-  { enforcement, insight, plans, defaultWindowDays }: ApiParts,
+  { enforcement, views, plans, defaultWindowDays }: ApiParts,
 ): void {
   const now = () => toTimestamp(Date.now() * 1000);
 
@@ -124,6 +124,7 @@ export function enforcementRoutes(
   app.openapi(groupRoute, async (c) => {
     const { id, account, region } = c.req.valid('query');
     const question = questionOf({}, defaultWindowDays);
+    const { insight } = views.for(c);
     const found = await insight.fresh.group(id, question, { accounts: [account], regions: [region] });
     const group =
       found === null

@@ -56,13 +56,14 @@ const oneRoute = route({
   responses: { 200: jsonAnswer(GroupDetail, 'The group.') },
 });
 
-export function groupRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
+export function groupRoutes(app: ApiApp, { views, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const by = parseGroupAttribute(query.by);
     if (by === null) throw badField('query', 'by', `must be one of ${ATTRIBUTES}`);
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
+    const { insight } = views.for(c);
     const isExport = format !== 'json';
     const source = isExport ? insight.fresh : insight;
     const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
@@ -83,7 +84,8 @@ export function groupRoutes(app: ApiApp, { insight, defaultWindowDays, log, metr
   app.openapi(oneRoute, async (c) => {
     const { id } = c.req.valid('param');
     const query = c.req.valid('query');
-    const found = await insight.group(id, questionOf(query, defaultWindowDays), filterOf(query));
+    const question = questionOf(query, defaultWindowDays);
+    const found = await views.for(c).insight.group(id, question, filterOf(query));
     if (found === null) {
       throw new Problem(404, `No instance belonged to the group ${JSON.stringify(id)} in the window.`);
     }

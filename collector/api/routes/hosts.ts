@@ -90,12 +90,13 @@ const groupsRoute = route({
   },
 });
 
-export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
+export function hostRoutes(app: ApiApp, { views, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const { verdict: verdicts, state, sort, text, limit = DEFAULT_LIMIT } = query;
     const selection = { ...hostFilterOf(query), ...(text !== undefined && { text }), verdicts, state, sort };
+    const { insight } = views.for(c);
     const window = windowOfPage(query, list, defaultWindowDays);
     return pageAnswer(c, {
       ...{ format: formatOf(c, query.format), name: 'hosts', schema: hostShape, list, log, metrics },
@@ -106,7 +107,8 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
 
   app.openapi(oneRoute, async (c) => {
     const { id } = c.req.valid('param');
-    const found = await insight.host(id, questionOf(c.req.valid('query'), defaultWindowDays));
+    const question = questionOf(c.req.valid('query'), defaultWindowDays);
+    const found = await views.for(c).insight.host(id, question);
     if (found === null) throw new Problem(404, `No host ${JSON.stringify(id)} has ever reported.`);
     return c.json(found, 200);
   });
@@ -119,7 +121,7 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
     }
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
-    const groups = await insight.readinessGroups(by, { window: list.window }, filter);
+    const groups = await views.for(c).insight.readinessGroups(by, { window: list.window }, filter);
     // The value names a group. As JSON, a missing value differs from every text.
     const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
     const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, list);

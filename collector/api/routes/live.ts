@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import type { Sight } from '../../contract/host_scope.ts';
 import { MAX_WATCHERS_OF_PERSON, type Refusal } from '../../live/live_feed.ts';
 import type { LiveFilter } from '../../live/live_filter.ts';
 import type { WatcherConnection } from '../../live/watcher.ts';
@@ -45,11 +46,12 @@ const liveRoute = route({
 export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
   app.openapi(liveRoute, (c) => {
     const { topic, ...query } = c.req.valid('query');
-    const filter = topic === 'plans' ? topic : liveFilterOf(query);
+    const principal = c.get('principal')!;
+    if (topic === 'plans' && principal.scope !== null) throw new Problem(403, PLANS_OF_FLEET);
+    const filter = topic === 'plans' ? topic : liveFilterOf(query, principal.scope);
     // The stream of a HEAD request would never be read or ended.
     if (c.env.incoming.method === 'HEAD') return c.body(null, 200, EVENT_STREAM);
     const { incoming, outgoing } = c.env;
-    const principal = c.get('principal')!;
     const connection: WatcherConnection = {
       person: principal.tokenId ?? `${principal.via} ${principal.name}`,
       address: c.get('address'),
@@ -67,7 +69,10 @@ export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
   });
 }
 
-function liveFilterOf(query: CallQuery): LiveFilter {
+const PLANS_OF_FLEET =
+  'A plan can change hosts of the whole fleet. Your role shows the hosts of a scope only. Ask an admin for a role without a scope.';
+
+function liveFilterOf(query: CallQuery, scope: Sight): LiveFilter {
   return {
     hosts: query.host ?? null,
     offenders: query.offender ?? null,
@@ -75,5 +80,6 @@ function liveFilterOf(query: CallQuery): LiveFilter {
     categories: query.category ?? null,
     outcomes: query.outcome ?? null,
     path: query.path ?? null,
+    scope,
   };
 }

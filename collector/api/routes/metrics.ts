@@ -76,9 +76,10 @@ class ScrapedFindings {
   }
 
   async #askStore(): Promise<{ findings: Omit<Findings, 'ageSeconds'>; atMs: number }> {
-    const { insight, store, access, alerts, defaultWindowDays, metricsGroupTag, log } = this.#parts;
+    const { views, store, access, alerts, defaultWindowDays, metricsGroupTag, log } = this.#parts;
     try {
       const question = questionOf({}, defaultWindowDays);
+      const { insight } = views.of(null);
       const [overview, offenders, statistics, retention, destinations, groups] = await Promise.all([
         insight.overview(question, {}),
         insight.offenders(question, {}),

@@ -60,11 +60,12 @@ const oneRoute = route({
   responses: { 200: jsonAnswer(OffenderDetail, 'The workload.') },
 });
 
-export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
+export function offenderRoutes(app: ApiApp, { views, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
+    const { insight } = views.for(c);
     const isExport = format !== 'json';
     const source = isExport ? insight.fresh : insight;
     const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
@@ -87,7 +88,7 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
   app.openapi(oneRoute, async (c) => {
     const { id } = c.req.valid('param');
     const question = questionOf(c.req.valid('query'), defaultWindowDays);
-    const found = await insight.offender(id, question);
+    const found = await views.for(c).insight.offender(id, question);
     if (found === null)
       throw new Problem(
         404,

@@ -14,10 +14,10 @@ const overviewRoute = route({
   responses: { 200: jsonAnswer(Overview, 'Overview of all hosts.') },
 });
 
-export function overviewRoutes(app: ApiApp, { insight, defaultWindowDays }: ApiParts): void {
+export function overviewRoutes(app: ApiApp, { views, defaultWindowDays }: ApiParts): void {
   app.openapi(overviewRoute, async (c) => {
     const query = c.req.valid('query');
     const question = questionOf(query, defaultWindowDays);
-    return c.json(await insight.overview(question, hostFilterOf(query)), 200);
+    return c.json(await views.for(c).insight.overview(question, hostFilterOf(query)), 200);
   });
 }

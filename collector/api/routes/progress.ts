@@ -42,15 +42,17 @@ const burnDownRoute = route({
   responses: { 200: jsonAnswer(BurnDown, 'Numbers by day and by week.') },
 });
 
-export function progressRoutes(app: ApiApp, { insight, defaultWindowDays }: ApiParts): void {
+export function progressRoutes(app: ApiApp, { views, defaultWindowDays }: ApiParts): void {
   app.openapi(fixFirstRoute, async (c) => {
     const query = c.req.valid('query');
     const question = questionOf(query, defaultWindowDays);
+    const { insight } = views.for(c);
     return c.json(await insight.fixFirst(question, hostFilterOf(query), query.limit ?? DEFAULT_FIXES), 200);
   });
 
   app.openapi(burnDownRoute, async (c) => {
     const query = c.req.valid('query');
+    const { insight } = views.for(c);
     return c.json(await insight.burnDown(questionOf(query, defaultWindowDays), hostFilterOf(query)), 200);
   });
 }

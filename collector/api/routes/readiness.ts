@@ -25,13 +25,14 @@ const listRoute = route({
   },
 });
 
-export function readinessRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
+export function readinessRoutes(app: ApiApp, { views, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const question = { window: list.window };
     const filter = hostFilterOf(query);
     const { limit = DEFAULT_LIMIT } = query;
+    const { insight } = views.for(c);
     return pageAnswer(c, {
       ...{ format: formatOf(c, query.format), name: 'readiness', schema: hostReadiness, list, log, metrics },
       page: async () => {

@@ -22,12 +22,12 @@ const setRoute = route({
   responses: { 200: jsonAnswer(Retention, 'The new limits.') },
 });
 
-export function retentionRoutes(app: ApiApp, { access, insight }: ApiParts): void {
+export function retentionRoutes(app: ApiApp, { access, views }: ApiParts): void {
   app.openapi(readRoute, async (c) => c.json(await access.retention(), 200));
 
   app.openapi(setRoute, async (c) => {
     await access.setRetention(c.req.valid('json'), actorOf(c));
-    insight.forget();
+    views.forget();
     return c.json(await access.retention(), 200);
   });
 }

@@ -22,7 +22,7 @@ const changeRoute = route({
   responses: { 200: jsonAnswer(Triage, 'The triage as it is now.') },
 });
 
-export function triageRoutes(app: ApiApp, { insight, deciding, triage, defaultWindowDays }: ApiParts): void {
+export function triageRoutes(app: ApiApp, { views, deciding, triage, defaultWindowDays }: ApiParts): void {
   app.openapi(changeRoute, async (c) => {
     const { id } = c.req.valid('param');
     const question = questionOf({}, defaultWindowDays);
@@ -40,7 +40,7 @@ export function triageRoutes(app: ApiApp, { insight, deciding, triage, defaultWi
       if (error instanceof OperatorError) throw new Problem(400, error.message);
       throw error;
     }
-    insight.forget();
+    views.forget();
     const changed = await deciding.offender(found.id, questionOf({}, defaultWindowDays));
     if (changed === null) throw unknown(id);
     return c.json(changed.triage, 200);

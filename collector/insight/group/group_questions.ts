@@ -27,10 +27,13 @@ const WORST_FIRST: readonly Verdict[] = ['blocked', 'fallback', 'rejected', 'unp
 export class GroupQuestions {
   readonly #store: StoreQueries;
   readonly #judge: HostJudge;
+  readonly #isPart: boolean;
 
-  constructor(store: StoreQueries, judge: HostJudge) {
+  /** `isPart`: the store shows a part of the fleet only. */
+  constructor(store: StoreQueries, judge: HostJudge, isPart: boolean) {
     this.#store = store;
     this.#judge = judge;
+    this.#isPart = isPart;
   }
 
   /** Returns all groups of an attribute, the worst and largest first. */
@@ -102,7 +105,7 @@ export class GroupQuestions {
     ]);
     const nameById = new Map(hostIds.map((id, index) => [id, names[index]!]));
     const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
-    return groups.map((group) =>
+    const described = groups.map((group) =>
       describeGroup(
         group,
         fleet,
@@ -110,6 +113,7 @@ export class GroupQuestions {
         (identity) => titles.get(identity) ?? identity,
       ),
     );
+    return this.#isPart ? described.map(ofPart) : described;
   }
 
   /**
@@ -148,6 +152,16 @@ export class GroupQuestions {
       command_notes: enforceNotes(ready),
     };
   }
+}
+
+/** Says of a group that only what a viewer may see of it counts. */
+function ofPart(group: Group): Group {
+  const limit = 'Only instances in your scope count: the group may have others, which can still call IMDSv1.';
+  return {
+    ...group,
+    reason: `Only instances in your scope count. ${group.reason}`,
+    limits: [...group.limits, limit],
+  };
 }
 
 function groupsBy(by: GroupAttribute, { members, ever }: Fleet): ChosenGroup[] {

@@ -14,6 +14,7 @@ import {
 import { fromBytes, toBytes } from '../sqlite/uuid_bytes.ts';
 import type { CallFilter } from '../store.ts';
 import type { Session } from './database_pool.ts';
+import type { HostChoices } from './host_choice.ts';
 import { all, bounded, SqlParameters } from './question.ts';
 
 /** Throws `RangeError` for a cursor that is not one. */
@@ -22,10 +23,11 @@ export async function readCalls(
   filter: CallFilter,
   limit: number,
   cursor: string | null,
+  choices: HostChoices,
 ): Promise<{ calls: Call[]; next: string | null }> {
   const before = cursor === null ? startOf(filter) : parseCursor(cursor);
-  const identities = await numbersOf(session, 'identities', 'key', filter.identities);
-  const hosts = await numbersOf(session, 'hosts', 'host_id', filter.hosts);
+  const identities = await identityNumbers(session, filter.identities);
+  const hosts = await choices.numbers(session, filter.hosts);
   if (identities?.length === 0 || hosts?.length === 0) return { calls: [], next: null };
   if (filter.categories?.length === 0 || filter.outcomes?.length === 0) return { calls: [], next: null };
   const walks = walksOf(identities, hosts);
@@ -37,16 +39,9 @@ export async function readCalls(
   return page.finish();
 }
 
-async function numbersOf(
-  session: Session,
-  table: 'identities' | 'hosts',
-  column: 'key' | 'host_id',
-  names: readonly string[] | null,
-): Promise<number[] | null> {
-  if (names === null) return null;
-  const rows = await session.query<{ id: number }>(`SELECT id FROM ${table} WHERE ${column} = ANY ($1)`, [
-    names,
-  ]);
+async function identityNumbers(session: Session, keys: readonly string[] | null): Promise<number[] | null> {
+  if (keys === null) return null;
+  const rows = await session.query<{ id: number }>('SELECT id FROM identities WHERE key = ANY ($1)', [keys]);
   return rows.map(({ id }) => id);
 }
 

@@ -1,5 +1,12 @@
 /** Looks up the hosts that a question is about. */
-import { type HostChoice, type HostFilter, hostMatcher, isIdList, matchesProfile } from '../host_filter.ts';
+import {
+  comparesProfiles,
+  type HostChoice,
+  type HostFilter,
+  hostMatcher,
+  isIdList,
+  matchesProfile,
+} from '../host_filter.ts';
 import type { HostProfile } from '../store.ts';
 import type { Session } from './database_pool.ts';
 import { all, type ChosenHosts, hostsOfNumbers, SqlParameters } from './question.ts';
@@ -28,17 +35,32 @@ export class HostChoices {
         areNeighbours: false,
       };
     }
+    return hostsOfNumbers(await this.#select(session, choice));
+  }
+
+  /** Returns the numbers of the hosts that a question is about; null for all. */
+  async numbers(session: Session, choice: HostChoice): Promise<number[] | null> {
+    if (choice === null) return null;
+    if (isIdList(choice)) {
+      const rows = await session.query<{ id: number }>('SELECT id FROM hosts WHERE host_id = ANY ($1)', [
+        choice,
+      ]);
+      return rows.map(({ id }) => id);
+    }
+    return this.#select(session, choice);
+  }
+
+  async #select(session: Session, filter: HostFilter): Promise<number[]> {
     const numbers: number[] = [];
     for (let after = 0; ; ) {
-      const page = await this.#candidates(session, choice, 'id', after, PAGE);
-      const matches = hostMatcher(choice);
+      const page = await this.#candidates(session, filter, 'id', after, PAGE);
+      const matches = hostMatcher(filter);
       for (const { id, hostId, name, firstUs } of page) {
         if (matches({ id: hostId, name, firstUs })) numbers.push(id);
       }
-      if (page.length < PAGE) break;
+      if (page.length < PAGE) return numbers;
       after = page.at(-1)!.id;
     }
-    return hostsOfNumbers(numbers);
   }
 
   /** Returns hosts with a record or heartbeat in the order of the bytes of their ids, after the id `after`. */
@@ -103,10 +125,7 @@ export class HostChoices {
 
   /** Returns the numbers of profiles that match, 0 for none; null where a filter compares none. */
   async #matchingProfiles(session: Session, filter: HostFilter): Promise<number[] | null> {
-    const { accounts, regions, zones, types, imageIds, tags } = filter;
-    if ([accounts, regions, zones, types, imageIds, tags].every((condition) => condition === undefined)) {
-      return null;
-    }
+    if (!comparesProfiles(filter)) return null;
     const rows = await session.query<{ id: number }>(
       'SELECT DISTINCT profile AS id FROM host_profiles WHERE until_us IS NULL',
     );

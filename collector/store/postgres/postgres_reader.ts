@@ -114,6 +114,9 @@ export class PostgresReader implements Omit<StoreQueries, 'close'> {
   hosts(ids: readonly string[]): Promise<StoredHost[]> {
     return this.#view((session) => readHosts(session, ids));
   }
+  hostIds(choice: HostChoice, after: string | null, limit: number): Promise<string[]> {
+    return this.#view((session) => this.#choices.idsAfter(session, choice, after, limit));
+  }
   hostPage(choice: HostChoice, after: string | null, limit: number): Promise<StoredHost[]> {
     return this.#view(async (session) =>
       readHosts(session, await this.#choices.idsAfter(session, choice, after, limit)),
@@ -232,19 +235,25 @@ export class PostgresReader implements Omit<StoreQueries, 'close'> {
       }));
     });
   }
-  callers(identity: string, limit: number): ReturnType<StoreQueries['callers']> {
+  callers(identity: string, limit: number, choice: HostChoice): ReturnType<StoreQueries['callers']> {
     return this.#view(async (session) => {
+      const hosts = await this.#choices.choose(session, choice);
+      const parameters = new SqlParameters();
+      const conditions = all(
+        `c.identity = (SELECT id FROM identities WHERE key = ${parameters.add(identity)})`,
+        hostCondition(parameters, 'c.host', hosts),
+      );
       const rows = await session.query<{ facts: string; hostId: string; lastUs: number }>(
         `SELECT f.facts, h.host_id AS "hostId", c.last_us AS "lastUs" FROM callers c
          JOIN caller_facts f ON f.caller = c.id JOIN hosts h ON h.id = c.host
-         WHERE c.identity = (SELECT id FROM identities WHERE key = $1) ORDER BY c.last_us DESC LIMIT $2`,
-        [identity, limit],
+         WHERE ${conditions} ORDER BY c.last_us DESC LIMIT ${parameters.add(limit)}`,
+        parameters.values,
       );
       return rows.map(({ facts, ...row }) => ({ facts: JSON.parse(facts) as CallerFacts, ...row }));
     });
   }
   calls(...question: Parameters<StoreQueries['calls']>): ReturnType<StoreQueries['calls']> {
-    return this.#view((session) => readCalls(session, ...question));
+    return this.#view((session) => readCalls(session, ...question, this.#choices));
   }
 
   cloudCounts(window: Window, hosts: readonly string[]): Promise<CloudCount[]> {

@@ -133,6 +133,9 @@ export class FindingsReader implements StoreQueries {
     });
   }
 
+  hostIds(choice: HostChoice, after: string | null, limit: number): Promise<string[]> {
+    return this.#view(() => this.#rows.chosenHosts.idsAfter(choice, after, limit));
+  }
   async hostPage(choice: HostChoice, after: string | null, limit: number): Promise<StoredHost[]> {
     return (await this.packedHostPage(choice, after, limit)).map(unpackHost);
   }
@@ -274,14 +277,16 @@ export class FindingsReader implements StoreQueries {
   callers(
     identity: string,
     limit: number,
+    choice: HostChoice,
   ): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]> {
-    return this.#view(() =>
-      this.#statements.callers.all(identity, limit).map(({ facts, hostId, lastUs }) => ({
+    return this.#view(() => {
+      const hosts = choice === null ? null : JSON.stringify(this.#rows.hostRows(choice));
+      return this.#statements.callers.all(identity, hosts, limit).map(({ facts, hostId, lastUs }) => ({
         facts: withoutOpener(JSON.parse(String(facts))),
         hostId: String(hostId),
         lastUs: Number(lastUs),
-      })),
-    );
+      }));
+    });
   }
 
   async hosts(ids: readonly string[]): Promise<StoredHost[]> {
@@ -362,7 +367,8 @@ function prepareAll(
     ),
     callers: database.prepare(
       `SELECT caller_facts.facts, host_id AS hostId, callers.last_us AS lastUs FROM callers
-       JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
+       JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = (SELECT id FROM identities WHERE key = ?1)
+         AND (?2 IS NULL OR callers.host IN (SELECT value FROM json_each(?2))) ORDER BY callers.last_us DESC LIMIT ?3`,
     ),
     // A host without a record or heartbeat has no times yet, and is left out.
     hosts: database.prepare(

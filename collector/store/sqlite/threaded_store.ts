@@ -214,6 +214,9 @@ export class ThreadedStore implements Store {
   callerHosts(...question: Parameters<Store['callerHosts']>): ReturnType<Store['callerHosts']> {
     return this.#reader.ask('callerHosts', ...question);
   }
+  hostIds(...question: Parameters<Store['hostIds']>): ReturnType<Store['hostIds']> {
+    return this.#reader.ask('hostIds', ...question);
+  }
   async hostPage(...question: Parameters<Store['hostPage']>): ReturnType<Store['hostPage']> {
     return (await this.#reader.ask<PackedHost[]>('packedHostPage', ...question)).map(unpackHost);
   }
@@ -252,8 +255,8 @@ export class ThreadedStore implements Store {
   pathsV1(identity: string, limit: number): ReturnType<Store['pathsV1']> {
     return this.#reader.ask('pathsV1', identity, limit);
   }
-  callers(identity: string, limit: number): ReturnType<Store['callers']> {
-    return this.#reader.ask('callers', identity, limit);
+  callers(identity: string, limit: number, hosts: HostChoice): ReturnType<Store['callers']> {
+    return this.#reader.ask('callers', identity, limit, hosts);
   }
   async hosts(ids: readonly string[]): ReturnType<Store['hosts']> {
     return (await this.#reader.ask<PackedHost[]>('packedHosts', ids)).map(unpackHost);

@@ -71,8 +71,8 @@ export class VisitorBench {
 
   static async open(settings: Record<string, unknown> = {}): Promise<VisitorBench> {
     const bench = new Bench();
-    const dataDir = bench.directory();
-    const collector = await bench.collector({ data_dir: dataDir, ...settings });
+    const dataDir = String(settings['data_dir'] ?? bench.directory());
+    const collector = await bench.collector({ ...settings, data_dir: dataDir });
     const admin = openAdmin(dataDir);
     const options = {
       agentToken: null,

@@ -13,8 +13,9 @@ import { ALERTS_LEASE_MS, Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
-import type { ApiParts, FindingsStore, FreshAnswers } from '../../../../collector/api/parts.ts';
+import type { ApiParts, FindingsStore, FreshAnswers, View } from '../../../../collector/api/parts.ts';
 import { HttpServer } from '../../../../collector/api/server.ts';
+import { Views } from '../../../../collector/api/views.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { HostSelection, PageChoice } from '../../../../collector/insight/host_board.ts';
 import type { HostFilter } from '../../../../collector/insight/question.ts';
@@ -73,7 +74,8 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     },
     log,
   );
-  const insight = new CoalescedInsight(fakeInsight(asked));
+  const view: View = { insight: new CoalescedInsight(fakeInsight(asked)), calls: fakeCalls(asked) };
+  const views = new Views(() => view);
   const store = fakeStore(asked);
   const alerts = new Alerts({
     admin: adminStore,
@@ -93,8 +95,8 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   });
   const live = new LiveFeed({ heartbeatMs: 50 });
   const parts: ApiParts = {
-    insight,
-    deciding: insight.fresh,
+    views,
+    deciding: view.insight.fresh,
     reader: () => null,
     enforcement: fakeEnforcement(asked),
     access,
@@ -256,15 +258,18 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
   };
 }
 
-function fakeStore(asked: [string, ...unknown[]][]): FindingsStore {
+function fakeCalls(asked: [string, ...unknown[]][]): View['calls'] {
   const calls = Array.from({ length: CALLS }, (_, number) => makeCall({ 'url.path': `/${number}` }));
+  return async (filter, limit, cursor) => {
+    asked.push(['calls', filter, limit, cursor]);
+    const start = Number(cursor ?? 0);
+    const end = Math.min(calls.length, start + limit);
+    return { calls: calls.slice(start, end), next: end === calls.length ? null : String(end) };
+  };
+}
+
+function fakeStore(asked: [string, ...unknown[]][]): FindingsStore {
   return {
-    calls: async (filter, limit, cursor) => {
-      asked.push(['calls', filter, limit, cursor]);
-      const start = Number(cursor ?? 0);
-      const end = Math.min(calls.length, start + limit);
-      return { calls: calls.slice(start, end), next: end === calls.length ? null : String(end) };
-    },
     putCloudCounts: async (counts) => {
       asked.push(['putCloudCounts', counts]);
     },

@@ -103,7 +103,7 @@ export async function answersOf(
   answers['reportedSpan'] = await store.reportedSpan();
   for (const identity of identities) {
     answers[`pathsV1 ${identity}`] = await store.pathsV1(identity, 3);
-    answers[`callers ${identity}`] = canonical(await store.callers(identity, 100));
+    answers[`callers ${identity}`] = canonical(await store.callers(identity, 100, null));
   }
   for (const hostId of hostIds) {
     const spans = scopes.map(({ window }) => window);

@@ -178,7 +178,7 @@ export function testStore(open: () => Promise<Store>): void {
     ];
     for (const [us, stored] of times) {
       await store.write([next(call(NOON_US + us))]);
-      const [process] = await store.callers(await idOf(store, '/usr/bin/curl'), 10);
+      const [process] = await store.callers(await idOf(store, '/usr/bin/curl'), 10, null);
       assert.equal(process!.lastUs, NOON_US + stored);
     }
   });
@@ -206,7 +206,7 @@ export function testStore(open: () => Promise<Store>): void {
       ],
     );
     const id = await idOf(store, '/usr/bin/curl');
-    const processes = await store.callers(id, 10);
+    const processes = await store.callers(id, 10, null);
     assert.deepEqual(
       processes.map(({ facts, hostId, lastUs }) => [facts.process!.pid, hostId, lastUs]),
       [
@@ -214,7 +214,7 @@ export function testStore(open: () => Promise<Store>): void {
         [older.process!.pid, A.id, NOON_US + 3],
       ],
     );
-    assert.equal((await store.callers(id, 1)).length, 1);
+    assert.equal((await store.callers(id, 1, null)).length, 1);
     assert.deepEqual(
       (await store.identities([id, 'ffffffffffffffff'])).map(({ executable }) => executable),
       ['/usr/bin/curl'],
@@ -364,7 +364,7 @@ export function testStore(open: () => Promise<Store>): void {
     );
     const totals = await store.identityTotals(ALL);
     assert.equal(totals.length, 1, 'the caller is the workload');
-    const [process] = await store.callers(totals[0]!.identity.id, 1);
+    const [process] = await store.callers(totals[0]!.identity.id, 1, null);
     assert.equal('opener' in process!.facts, false);
   });
 

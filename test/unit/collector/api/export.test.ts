@@ -120,7 +120,7 @@ test('offenders and hosts: the whole result, filtered and sorted like a page', a
 });
 
 test('a name that a spreadsheet would run as a formula stays text; numbers stay numbers', async () => {
-  const insight = api.parts.insight.fresh;
+  const insight = api.parts.views.of(null).insight.fresh;
   const { offenders } = insight;
   insight.offenders = async () => [
     makeOffender(1, { title: '=HYPERLINK("http://evil")', user_agents: ['@SUM(1)'], script: '+1' }),
@@ -199,9 +199,9 @@ test('any text is unchanged after CSV, and no cell begins like a formula', () =>
 });
 
 test('if the store fails midway, the connection is closed, so that a part is not taken for the whole', async () => {
-  const { store } = api.parts;
-  const { calls } = store;
-  store.calls = async (filter, limit, cursor) => {
+  const view = api.parts.views.of(null);
+  const { calls } = view;
+  view.calls = async (filter, limit, cursor) => {
     if (cursor === '2000') throw new Error('the disk is gone');
     return calls(filter, limit, cursor);
   };
@@ -212,6 +212,6 @@ test('if the store fails midway, the connection is closed, so that a part is not
       api.logged.some(({ msg }) => msg === 'an export failed midway; its connection was closed'),
     );
   } finally {
-    store.calls = calls;
+    view.calls = calls;
   }
 });

@@ -140,7 +140,7 @@ test('health: alive always, ready only while the store takes records', async () 
 });
 
 test('a failed answer is a problem document, and only the log has the cause', async () => {
-  const { insight } = api.parts;
+  const { insight } = api.parts.views.of(null);
   const { overview } = insight;
   insight.overview = async () => {
     throw new Error('SELECT secret FROM nowhere');

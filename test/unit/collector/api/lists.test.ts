@@ -90,13 +90,10 @@ test('offenders: filtered and sorted by their triage, which exports have in colu
     }),
     makeOffender(2, { title: 'c', triage: { ...NO_TRIAGE, state: 'in_progress', notes: '=cmd()' } }),
   ];
-  const triaged = await startApi({
-    insight: {
-      ...api.parts.insight,
-      fresh: { ...api.parts.insight.fresh, offenders: async () => offenders },
-      offenders: async () => offenders,
-    },
-  });
+  const triaged = await startApi();
+  const { insight } = triaged.parts.views.of(null);
+  insight.fresh.offenders = async () => offenders;
+  insight.offenders = async () => offenders;
   const titles = async (query: string) => {
     const answer = await triaged.ask(`/api/v1/offenders?${query}`);
     return ((await answer.json()) as { items: { title: string }[] }).items.map(({ title }) => title).join('');
@@ -148,7 +145,7 @@ test('pages: complete, each item once, in one order; a cursor is valid for its o
 
 test('a list that changes between pages continues after the last item', async () => {
   const hosts = Array.from({ length: 10 }, (_, number) => makeHost(number));
-  const { insight } = api.parts;
+  const { insight } = api.parts.views.of(null);
   const { hostPage: before } = insight;
   insight.hostPage = async (_question, selection, page) => pageOfMade(hosts, selection, page);
   try {

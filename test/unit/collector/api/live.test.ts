@@ -59,7 +59,15 @@ test('a watcher that does not read has a bounded queue, and loses the rest', asy
   t.mock.method(performance, 'now', () => nowMs);
   const feed = new LiveFeed({ heartbeatMs: 10_000 });
   const stream = feed.watch(
-    { hosts: null, offenders: null, version: null, categories: null, outcomes: null, path: null },
+    {
+      hosts: null,
+      offenders: null,
+      version: null,
+      categories: null,
+      outcomes: null,
+      path: null,
+      scope: null,
+    },
     CONNECTION,
   )!;
   const batch = batchOf(Array.from({ length: 500 }, () => makeCall()));
@@ -103,6 +111,7 @@ const EVERYTHING = {
   categories: null,
   outcomes: null,
   path: null,
+  scope: null,
 };
 
 test('HEAD opens no stream, and the number of feeds is bounded', async () => {

@@ -180,7 +180,7 @@ test('calls, roll-ups, workloads, coverage and streams of schema 1 are carried o
   const curl = totals.find(({ identity }) => identity.executable !== null && identity.image === null)!
     .identity.id;
   assert.deepEqual(await store.pathsV1(curl, 10), [{ path: '/a', count: 1, lastUs: NOON_US }]);
-  assert.equal((await store.callers(curl, 10))[0]!.lastUs, NOON_US + 9);
+  assert.equal((await store.callers(curl, 10, null))[0]!.lastUs, NOON_US + 9);
   const [stored] = await store.hostPage(null, null, 100);
   assert.deepEqual([stored!.firstUs, stored!.lastUs], [NOON_US, NOON_US + 26 * HOUR_US]);
   assert.deepEqual(
@@ -233,7 +233,7 @@ test('rows that a hostile host left in a store without bounds are cut, merged an
   assert.equal(losses.at(-1)!.endUs, NOON_US + 2999 * 5_000_000 + 10);
   const [identity] = await store.identities(['0123456789abcdef']);
   assert.deepEqual([identity!.executable, identity!.script!.length], ['/a\ufffd', 4096]);
-  const [caller] = await store.callers('0123456789abcdef', 1);
+  const [caller] = await store.callers('0123456789abcdef', 1, null);
   assert.deepEqual(
     [caller!.facts.process!.name, caller!.facts.process!.script!.length],
     ['half \ufffd', 4096],
