@@ -22,7 +22,7 @@ export const scopedGroups = z
   )
   .default([]);
 export const SCOPED_GROUPS_TEXT =
-  'Groups whose members are viewers of some hosts only, separated by commas: GROUP=CONDITION&CONDITION. A condition is account:ID or tag:KEY:VALUE. Conditions about the same account or key are alternatives, others must all hold. A group may be named several times. See "Scopes" in docs/configure.md.';
+  'Groups whose members are viewers of some hosts only, separated by commas: GROUP=CONDITION&CONDITION. A condition is account:ID or tag:KEY:VALUE. Conditions about the same account or key are alternatives, others must all hold. A group may be named several times. See docs/operate.md.';
 
 export const proxyShape = {
   proxy_user_header: headerName

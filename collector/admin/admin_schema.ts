@@ -12,8 +12,8 @@ import { ALERTS_STEP, GIVEN_UP_STEP, PRESETS_STEP, STRUCTURED_ALERTS_STEP } from
 import { KEPT_ANSWERS_STEP } from './kept_answers_schema.ts';
 import { LEASES_STEP } from './leases_schema.ts';
 import { PLANS_STEP } from './plans_schema.ts';
-import { STREAMS_STEP } from './streams_schema.ts';
 import { SCOPES_STEP } from './scopes_schema.ts';
+import { STREAMS_STEP } from './streams_schema.ts';
 import { TRIAGE_STEP } from './triage_schema.ts';
 
 /**

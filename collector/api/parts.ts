@@ -60,7 +60,7 @@ export interface RememberedAnswers extends InsightAnswers {
   /** Forgets the kept answers after a change by a person, and has new ones show it. */
   forget(): void;
 }
-/** What somebody sees of the fleet. */
+/** Findings of the fleet, or of the hosts of a scope. */
 export interface View {
   insight: RememberedAnswers & { counters(): Counters };
   /** Its calls are selected by workload. */

@@ -157,21 +157,25 @@ export class ScopedQueries implements StoreQueries {
       this.identityTotals({ window: EVER, hosts: null, identities: [identity] }),
       this.#latestV1(identity),
     ]);
-    const kinds = (totals?.kinds ?? []).filter(({ version }) => version === 1);
-    const paths = new Map<string, { path: string; count: number; lastUs: number }>();
+    const paths = new Map<string | null, { path: string | null; count: number; lastUs: number }>();
     for (const { 'url.path': path, time } of calls) {
-      if (path === null) continue;
-      const lastUs = toMicroseconds(time);
       const known = paths.get(path);
-      if (known === undefined) paths.set(path, { path, count: 1, lastUs });
+      // The calls come newest first.
+      if (known === undefined) paths.set(path, { path, count: 1, lastUs: toMicroseconds(time) });
       else known.count += 1;
     }
-    const most = [...paths.values()].sort((a, b) => b.count - a.count || (a.path < b.path ? -1 : 1));
+    const unknown = paths.get(null);
+    paths.delete(null);
+    const most = [...paths.values()].sort((a, b) => b.count - a.count || (a.path! < b.path! ? -1 : 1));
     const listed = most.slice(0, limit - 1);
-    const rest =
-      kinds.reduce((sum, { count }) => sum + count, 0) - listed.reduce((sum, { count }) => sum + count, 0);
+    const total = (totals?.kinds ?? []).reduce((sum, { version, count }) => sum + (version === 1 ? count : 0), 0);
+    const rest = total - listed.reduce((sum, { count }) => sum + count, 0);
     if (rest <= 0) return listed;
-    const lastUs = kinds.reduce((latest, each) => Math.max(latest, each.lastUs), 0);
+    const others = [...(unknown === undefined ? [] : [unknown]), ...most.slice(limit - 1)];
+    // The calls that were not counted are older than all that were.
+    const oldest = calls.at(-1);
+    const notCountedUs = oldest === undefined ? 0 : toMicroseconds(oldest.time);
+    const lastUs = others.reduce((latest, each) => Math.max(latest, each.lastUs), 0) || notCountedUs;
     return [...listed, { path: null, count: rest, lastUs }];
   }
 

@@ -38,6 +38,10 @@ export const PERMISSIONS: Readonly<Record<string, Claims>> = {
     may: ['read all findings and metrics', 'watch the live feed'],
     mayNot: ['change anything', 'see tokens, alert destinations and the audit log'],
   },
+  "a viewer's token with a scope": {
+    may: ['read the findings of the hosts of its scope'],
+    mayNot: ['change anything', 'see alerts, plans, metrics and anything of other hosts'],
+  },
   "an auditor's token": {
     may: ['everything that a viewer may', 'read the audit log'],
     mayNot: ['change anything', 'see tokens and alert destinations'],

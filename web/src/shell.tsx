@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
 import { type DataSource, onDataSource } from './api/client.ts';
+import { scopeText } from '../../collector/contract/host_scope_text.ts';
 import { asProblem } from './api/resource.ts';
 import { useSession, useSessionState } from './api/session.tsx';
 import { Icon, type IconName } from './parts/icon.tsx';
@@ -11,12 +12,12 @@ import { LocalTime } from './time.tsx';
 import { DAYS, DEFAULT_DAYS, daysOf, query, useUrlState } from './url_state.ts';
 import './shell.css';
 
-const SCREENS: { path: string; label: string; icon: IconName }[] = [
+const SCREENS: { path: string; label: string; icon: IconName; wholeFleet?: true }[] = [
   { path: '/', label: 'Overview', icon: 'overview' },
   { path: '/offenders', label: 'Offenders', icon: 'offenders' },
   { path: '/groups', label: 'Groups', icon: 'groups' },
   { path: '/hosts', label: 'Hosts', icon: 'hosts' },
-  { path: '/plans', label: 'Plans', icon: 'plans' },
+  { path: '/plans', label: 'Plans', icon: 'plans', wholeFleet: true },
   { path: '/live', label: 'Live', icon: 'live' },
   { path: '/settings', label: 'Settings', icon: 'settings' },
 ];
@@ -24,6 +25,8 @@ const SCREENS: { path: string; label: string; icon: IconName }[] = [
 export function Shell({ children }: { children: ComponentChildren }) {
   const { path } = useLocation();
   const { params } = useUrlState();
+  const { scope } = useSession();
+  const screens = SCREENS.filter(({ wholeFleet }) => scope === null || wholeFleet !== true);
   const main = useRef<HTMLElement>(null);
   const shownPath = useRef(path);
   useEffect(() => {
@@ -45,7 +48,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
           imdswatch
         </a>
         <ul>
-          {SCREENS.map(({ path: to, label, icon }) => {
+          {screens.map(({ path: to, label, icon }) => {
             const isCurrent = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
             return (
               <li key={to}>
@@ -108,6 +111,7 @@ function Account() {
           {session.name}
         </span>
         <span class="quiet">{session.role}</span>
+        {session.scope !== null && <span class="quiet">Only {scopeText(session.scope)}</span>}
       </div>
       {session.via !== 'proxy' && (
         <button

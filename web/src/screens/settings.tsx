@@ -15,20 +15,23 @@ interface Section {
   name: string;
   label: string;
   needs: Role;
+  wholeFleet?: true;
   content: ComponentType;
 }
 
 const SECTIONS: Section[] = [
   { name: 'tokens', label: 'Tokens', needs: 'admin', content: TokenSettings },
-  { name: 'alerts', label: 'Alerts', needs: 'viewer', content: AlertSettings },
+  { name: 'alerts', label: 'Alerts', needs: 'viewer', wholeFleet: true, content: AlertSettings },
   { name: 'retention', label: 'Retention', needs: 'viewer', content: RetentionSettings },
   { name: 'audit', label: 'Audit log', needs: 'auditor', content: AuditLog },
 ];
 
 export function SettingsScreen() {
   const wanted = useRoute().params['section'];
-  const { role } = useSession();
-  const allowed = SECTIONS.filter(({ needs }) => hasRole(role, needs));
+  const { role, scope } = useSession();
+  const allowed = SECTIONS.filter(
+    ({ needs, wholeFleet }) => hasRole(role, needs) && (scope === null || wholeFleet !== true),
+  );
   const section = wanted === undefined ? allowed[0]! : SECTIONS.find(({ name }) => name === wanted);
   const Content = section?.content;
   return (
@@ -47,12 +50,17 @@ export function SettingsScreen() {
             title={
               section === undefined
                 ? 'This part of the settings does not exist.'
-                : section.needs === 'admin'
-                  ? 'Only admins can see this.'
-                  : 'Only auditors and admins can see this.'
+                : section.needs === 'viewer'
+                  ? 'This is about the whole fleet, and you see the hosts of a scope.'
+                  : section.needs === 'admin'
+                    ? 'Only admins can see this.'
+                    : 'Only auditors and admins can see this.'
             }
           >
-            {section !== undefined && `Sign in with the role ${section.needs}.`}
+            {section !== undefined &&
+              (section.needs === 'viewer'
+                ? 'Ask an admin for a role without a scope.'
+                : `Sign in with the role ${section.needs}.`)}
           </EmptyNotice>
         </section>
       ) : (

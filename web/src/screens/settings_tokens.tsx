@@ -1,6 +1,7 @@
 /** Tokens: creates them, shows each once, and revokes them. */
 import { useState } from 'preact/hooks';
 import type { NewToken, Role, Token, TokenKind } from '../../../collector/contract/administration.ts';
+import { scopeText } from '../../../collector/contract/host_scope_text.ts';
 import { request } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { Tag } from '../parts/badge.tsx';
@@ -39,6 +40,18 @@ const FIELDS: Record<TokenKind, FieldDefinition[]> = {
         auditor: 'Auditor: also reads the audit log',
         admin: 'Admin: also changes these settings',
       } satisfies Record<Role, string>,
+    },
+    {
+      name: 'accounts',
+      label: 'Only hosts of these accounts',
+      hint: 'For a viewer. Separate several with commas. Leave empty for all.',
+      input: {},
+    },
+    {
+      name: 'tags',
+      label: 'Only hosts with these tags',
+      hint: 'For a viewer. Write KEY:VALUE, and separate several with commas. Values of one key are alternatives.',
+      input: { pattern: '\\s*[^:,]+:[^,]*(,\\s*[^:,]+:[^,]*)*', placeholder: 'team:payments' },
     },
     EXPIRY,
   ],
@@ -137,7 +150,11 @@ function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
             </span>
           ),
         },
-        { label: 'Kind', cell: ({ kind, role }) => `${KINDS[kind].label}${role ? `, ${role}` : ''}` },
+        {
+          label: 'Kind',
+          cell: ({ kind, role, scope }) =>
+            `${KINDS[kind].label}${role ? `, ${role}` : ''}${scope ? ` of ${scopeText(scope)}` : ''}`,
+        },
         { label: 'Created', only: 'medium', cell: ({ created }) => <RelativeTime at={created} /> },
         { label: 'Created by', only: 'wide', cell: ({ created_by }) => created_by },
         { label: 'Last used', cell: ({ last_used }) => <RelativeTime at={last_used} /> },
@@ -170,7 +187,7 @@ function NewTokenPanel({ onCreated }: { onCreated: (created: CreatedToken) => vo
     const body: NewToken = {
       kind,
       name: text('name'),
-      ...(kind === 'person' && { role: text('role') as Role }),
+      ...(kind === 'person' && { role: text('role') as Role, ...scopeOf(text('accounts'), text('tags')) }),
       ...(kind === 'agent' && { host_id: text('host_id') }),
       ...(days > 0 && { expires_days: days }),
     };
@@ -200,4 +217,16 @@ function NewTokenPanel({ onCreated }: { onCreated: (created: CreatedToken) => vo
       </Form>
     </Panel>
   );
+}
+
+/** Reads the scope of two fields; nothing where both are empty. */
+function scopeOf(accounts: string, tags: string): Pick<NewToken, 'scope'> {
+  const list = (text: string) => text.split(',').flatMap((each) => each.trim() || []);
+  const byKey = Map.groupBy(list(tags), (tag) => tag.slice(0, tag.indexOf(':')));
+  const values = [...byKey].map(([key, own]) => [key, own.map((tag) => tag.slice(key.length + 1))]);
+  const scope = {
+    ...(list(accounts).length > 0 && { accounts: list(accounts) }),
+    ...(values.length > 0 && { tags: Object.fromEntries(values) as Record<string, string[]> }),
+  };
+  return Object.keys(scope).length === 0 ? {} : { scope: [scope] };
 }

@@ -9,6 +9,7 @@ import type { Actor } from '../../../../collector/access/principal.ts';
 import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
+import type { ViewScope } from '../../../../collector/contract/host_scope.ts';
 import type { Role } from '../../../../collector/contract/roles.ts';
 import type { Collector } from '../../../../collector/main.ts';
 import { AGENT_PATH } from '../../../../protocol/frames.ts';
@@ -89,8 +90,9 @@ export class VisitorBench {
     return this.#bench.end();
   }
 
-  async person(role: Role): Promise<{ id: string; headers: Headers; secret: string }> {
-    const { token, secret } = await this.access.createToken({ kind: 'person', name: role, role }, ADMIN);
+  async person(role: Role, scope?: ViewScope): Promise<{ id: string; headers: Headers; secret: string }> {
+    const made = { kind: 'person', name: role, role, ...(scope && { scope }) } as const;
+    const { token, secret } = await this.access.createToken(made, ADMIN);
     return { id: token.id, headers: bearer(secret), secret };
   }
 

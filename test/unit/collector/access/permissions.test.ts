@@ -24,6 +24,8 @@ import { TOKEN } from '../../../support/collector/processes.ts';
 
 const PROXY_HEADER = 'x-forwarded-user';
 const KEY = 'k'.repeat(43);
+const SCOPE = [{ accounts: ['111122223333'] }];
+const WHOLE_FLEET = ['/api/v1/alerts', '/metrics'];
 
 let bench: VisitorBench;
 before(async () => {
@@ -169,6 +171,21 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       const { headers } = await bench.person('viewer');
       for (const path of ADMINISTRATION)
         assert.equal((await bench.ask('GET', path, headers)).status, 403, path);
+    },
+  },
+  "a viewer's token with a scope": {
+    'read the findings of the hosts of its scope': async () => {
+      const { headers } = await bench.person('viewer', SCOPE);
+      for (const path of FINDINGS.filter((each) => !WHOLE_FLEET.includes(each)))
+        assert.equal((await bench.ask('GET', path, headers)).status, 200, path);
+    },
+    'change anything': async () => changesNothing((await bench.person('viewer', SCOPE)).headers, 403),
+    // The test of scopes asks every route for what is planted on other hosts.
+    'see alerts, plans, metrics and anything of other hosts': async () => {
+      const { headers } = await bench.person('viewer', SCOPE);
+      for (const path of [...WHOLE_FLEET, '/api/v1/plans', ...ADMINISTRATION])
+        assert.equal((await bench.ask('GET', path, headers)).status, 403, path);
+      assert.equal((await bench.ask('GET', '/api/v1/hosts/i-other', headers)).status, 404);
     },
   },
   "an auditor's token": {
