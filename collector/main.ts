@@ -172,7 +172,6 @@ async function compose(
     const own = new Insight(queries, { ...judging, triage, ...(data.reader !== null && { now }), isPart: true });
     return { calls, insight: new CoalescedInsight(own, { onChange }) };
   });
-  const { insight } = views.of(null);
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
   const alerts = new Alerts({ admin, lease, insight: deciding, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);

@@ -18,6 +18,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { WebSocket } from 'ws';
 import { parse } from 'yaml';
 import { Access } from '../../../collector/access/access.ts';
+import { NO_PROXY } from '../../../collector/access/proxy_identity.ts';
 import { selfSignedFiles } from '../../../collector/access/self_signed.ts';
 import { openAdmin } from '../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_store.ts';
@@ -262,7 +263,7 @@ async function viewerToken(dataDir: string): Promise<string> {
   const options = {
     agentToken: null,
     agentTokenHost: null,
-    proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+    proxy: NO_PROXY,
     secure: true,
     publicUrl: null,
   };
