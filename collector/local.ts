@@ -83,6 +83,8 @@ export interface CheckedDatabase {
   version: string;
   /** Says what an acknowledgement is worth; `isSafe` is false where one machine can take it with it. */
   durability: { isSafe: boolean; text: string };
+  /** Says why the server has no room for some megabytes; null where it has, or where the user may not try it. */
+  room: { isChecked: boolean; problem: string | null };
   /** Says why notifications between connections do not arrive; null where they do. */
   notificationProblem: string | null;
   /** Those of the setting `store_reader`. */

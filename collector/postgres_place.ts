@@ -9,6 +9,7 @@ import { hearsNotifications, NOT_HEARD } from './live/postgres/notifications.ts'
 import { PostgresRelay } from './live/postgres/postgres_relay.ts';
 import type { OpenedAdmin, OpenedData, OpenedReader, ReaderPlace, StoredFigures } from './opened_data.ts';
 import { COLLECTOR_NAMES } from './store/postgres/connected_collectors.ts';
+import { hasNoRoom, sqlState } from './store/postgres/database_errors.ts';
 import { DatabasePool } from './store/postgres/database_pool.ts';
 import { describeAddress, parseDatabaseUrl } from './store/postgres/database_url.ts';
 import type { Durability } from './store/postgres/durability.ts';
@@ -56,7 +57,7 @@ export async function openData(
       admin,
       feed: await PostgresRelay.open(address, { log, onSchemaChange }),
       place: describeAddress(address),
-      storage: async () => storageOf(await store.durability(), state()),
+      storage: async () => storageOf(await store.durability(), store.problem(), state()),
       isShared: true,
       closeAdmin: () => pool.close(),
     };
@@ -159,6 +160,7 @@ export async function checkDatabase(
   place: string;
   version: string;
   durability: Durability;
+  room: CheckedRoom;
   notificationProblem: string | null;
   standbys: { place: string; problem: string | null; lagSeconds: number | null }[];
 }> {
@@ -170,11 +172,51 @@ export async function checkDatabase(
     await requireSchema(pool, FINDINGS_SCHEMA);
     await requireSchema(pool, POSTGRES_ADMIN);
     const durability = await pool.session(readDurability);
+    const room = await checkRoom(pool);
     const notificationProblem = (await hearsNotifications(pool, pool)) ? null : NOT_HEARD;
     const standbys = readers.store_reader === undefined ? [] : await checkStandbys(pool, url, readers);
-    return { place: pool.place!, version: row!.version, durability, notificationProblem, standbys };
+    return {
+      place: pool.place!,
+      version: row!.version,
+      durability,
+      room,
+      notificationProblem,
+      standbys,
+    };
   } finally {
     await pool.close();
+  }
+}
+
+/** The finding about the disk of the database. `problem`: why the server refused some megabytes. */
+interface CheckedRoom {
+  isChecked: boolean;
+  problem: string | null;
+}
+
+/** The database must have room for so much, or a batch may find none. */
+const LEAST_ROOM_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Writes some megabytes into a temporary table, which nobody sees, on the disk where the tables of the database are by
+ * default.
+ */
+async function checkRoom(pool: DatabasePool): Promise<CheckedRoom> {
+  try {
+    await pool.transaction(async (session) => {
+      await session.query('CREATE TEMPORARY TABLE imdswatch_room (text text) ON COMMIT DROP');
+      // Compressed, the rows would take hardly any room.
+      await session.query('ALTER TABLE imdswatch_room ALTER COLUMN text SET STORAGE PLAIN');
+      await session.query(
+        `INSERT INTO imdswatch_room SELECT repeat('x', 8000) FROM generate_series(1, ${Math.ceil(LEAST_ROOM_BYTES / 8000)})`,
+      );
+    });
+    return { isChecked: true, problem: null };
+  } catch (error) {
+    if (hasNoRoom(error)) return { isChecked: true, problem: (error as Error).message };
+    // insufficient_privilege: the user may not make temporary tables.
+    if (sqlState(error) === '42501') return { isChecked: false, problem: null };
+    throw error;
   }
 }
 
@@ -228,12 +270,17 @@ function commandPool(url: string): DatabasePool {
   });
 }
 
-function storageOf({ copies, isSafe, text }: Durability, reader: ReaderState | null): Storage {
+function storageOf(
+  { copies, isSafe, text }: Durability,
+  problem: string | null,
+  reader: ReaderState | null,
+): Storage {
   return {
     kind: 'postgresql',
     copies,
     survives_loss_of_machine: isSafe,
     text,
+    problem,
     reader: reader === null ? null : storeReaderOf(reader, Date.now() * 1000),
   };
 }

@@ -21,6 +21,7 @@ const EMBEDDED: Storage = {
   copies: 1,
   survives_loss_of_machine: false,
   text: "An acknowledged batch is on the disk of the collector's machine. It is lost with that disk, unless a backup has it.",
+  problem: null,
   reader: null,
 };
 

@@ -5,7 +5,12 @@
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type CheckedStandby, checkDatabase, DATABASES } from '../../collector/local.ts';
+import {
+  type CheckedDatabase,
+  type CheckedStandby,
+  checkDatabase,
+  DATABASES,
+} from '../../collector/local.ts';
 import {
   AS_ROOT,
   type Check,
@@ -58,9 +63,13 @@ export const store: Check<CollectorSide> = {
 
 async function inDatabase(url: string, settings: CollectorSide['settings']): Promise<Finding[]> {
   try {
-    const { place, version, durability, notificationProblem, standbys } = await checkDatabase(url, settings);
+    const { place, version, durability, room, notificationProblem, standbys } = await checkDatabase(
+      url,
+      settings,
+    );
     return [
       ok(`the primary ${place} answers: PostgreSQL ${version}`),
+      ...roomFindings(room),
       durability.isSafe ? ok(durability.text) : warn(durability.text, SEE_POSTGRESQL),
       ...(notificationProblem === null ? [] : [warn(notificationProblem, SEE_POSTGRESQL)]),
       ...standbys.map(standbyFinding),
@@ -68,6 +77,21 @@ async function inDatabase(url: string, settings: CollectorSide['settings']): Pro
   } catch (error) {
     return [fail(messageOf(error), SEE_POSTGRESQL)];
   }
+}
+
+function roomFindings({ isChecked, problem }: CheckedDatabase['room']): Finding[] {
+  if (!isChecked) {
+    return [
+      skip('the user of the database may not make a temporary table, which would show that there is room'),
+    ];
+  }
+  if (problem === null) return [];
+  return [
+    fail(
+      `the database has no room for a batch: ${problem}`,
+      'Free space on the disk of the database, or add some. Agents keep their records until then.',
+    ),
+  ];
 }
 
 function standbyFinding({ place, problem, lagSeconds }: CheckedStandby): Finding {

@@ -55,6 +55,8 @@ export const storage = z.object({
   survives_loss_of_machine: z.boolean(),
   /** Says in whole sentences what an acknowledgement is worth. */
   text: z.string(),
+  /** Says why this collector could not store the last batch, such as a full disk; null where it could. */
+  problem: z.string().nullable(),
   /** Null where all questions are asked of the store itself. */
   reader: storeReader.nullable(),
 });

@@ -106,3 +106,8 @@ export function isServerFault(error: unknown): boolean {
   const state = sqlState(error) ?? '';
   return /^(53|58|XX)/.test(state) || state === '42501';
 }
+
+/** Tells whether the server has no room for what it is to store: disk_full. */
+export function hasNoRoom(error: unknown): boolean {
+  return sqlState(error) === '53100';
+}

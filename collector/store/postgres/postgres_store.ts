@@ -18,6 +18,7 @@ import type {
 } from '../store.ts';
 import { ArrivalsReader, forgetArrivals, setNoted } from './arrivals.ts';
 import { COLLECTOR_NAMES } from './connected_collectors.ts';
+import { hasNoRoom } from './database_errors.ts';
 import { DatabasePool } from './database_pool.ts';
 import type { DatabaseAddress } from './database_url.ts';
 import { type Durability, readDurability } from './durability.ts';
@@ -143,6 +144,12 @@ export class PostgresStore extends PostgresReader implements Store {
     return this.#writes.session(readDurability);
   }
 
+  /** Says in a sentence why batches cannot be stored; null where the last one was stored. */
+  problem(): string | null {
+    const fault = this.#writer.fault;
+    return fault === null ? null : faultText(fault.error, fault.secondsAgo);
+  }
+
   async backup(): Promise<void> {
     throw new OperatorError(
       1,
@@ -154,4 +161,12 @@ export class PostgresStore extends PostgresReader implements Store {
     await this.#writer.close();
     await Promise.all(this.#pools.map((pool) => pool.close()));
   }
+}
+
+function faultText(error: unknown, secondsAgo: number): string {
+  const reason = (error as Error).message;
+  const kept = 'Agents keep their records until it stores them again.';
+  return hasNoRoom(error)
+    ? `The database has no room: it refused the last batch ${secondsAgo} s ago (${reason}). Free space on its disk, or add some. ${kept}`
+    : `The database refused the last batch ${secondsAgo} s ago (${reason}). ${kept}`;
 }

@@ -111,6 +111,13 @@ export class PostgresWriter {
     return results;
   }
 
+  /** Says why the server refused the last batch, and how long ago; null where it stored the last batch. */
+  get fault(): { error: unknown; secondsAgo: number } | null {
+    if (this.#fault === null) return null;
+    const { error, atMs } = this.#fault;
+    return { error, secondsAgo: Math.floor((performance.now() - atMs) / 1000) };
+  }
+
   /** Resolves when everything that could be seen at the call is durable. Who asks meanwhile waits for the next commit. */
   #confirm(): Promise<void> {
     this.#nextConfirmation ??= this.#confirmation.then(() => {

@@ -13,8 +13,9 @@ export function StorageFacts() {
       note="Agents delete a batch when the collector acknowledges it. This says how safe it is then."
     >
       <ResourceView resource={answer}>
-        {({ kind, copies, survives_loss_of_machine, text, reader }) => (
+        {({ kind, copies, survives_loss_of_machine, text, problem, reader }) => (
           <>
+            {problem && <p role="alert">{problem}</p>}
             <FactList
               facts={[
                 ['Store', kind === 'postgresql' ? 'PostgreSQL' : 'Embedded'],

@@ -109,6 +109,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       copies: 1,
       survives_loss_of_machine: false,
       text: 'On one disk.',
+      problem: null,
       reader: null,
     }),
     rules: BUILT_IN_RULES,
