@@ -168,8 +168,14 @@ async function compose(
     const selected = new WorkloadQueries(queries, rules);
     const calls: View['calls'] = (...question) => selected.calls(...question);
     // Answers that are judged in advance are about the whole fleet.
-    if (sight === null) return { calls, insight: new CoalescedInsight(answers, { kept, keptDays, onChange }) };
-    const own = new Insight(queries, { ...judging, triage, ...(data.reader !== null && { now }), isPart: true });
+    if (sight === null)
+      return { calls, insight: new CoalescedInsight(answers, { kept, keptDays, onChange }) };
+    const own = new Insight(queries, {
+      ...judging,
+      triage,
+      ...(data.reader !== null && { now }),
+      isPart: true,
+    });
     return { calls, insight: new CoalescedInsight(own, { onChange }) };
   });
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });

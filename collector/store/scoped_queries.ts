@@ -168,7 +168,10 @@ export class ScopedQueries implements StoreQueries {
     paths.delete(null);
     const most = [...paths.values()].sort((a, b) => b.count - a.count || (a.path! < b.path! ? -1 : 1));
     const listed = most.slice(0, limit - 1);
-    const total = (totals?.kinds ?? []).reduce((sum, { version, count }) => sum + (version === 1 ? count : 0), 0);
+    const total = (totals?.kinds ?? []).reduce(
+      (sum, { version, count }) => sum + (version === 1 ? count : 0),
+      0,
+    );
     const rest = total - listed.reduce((sum, { count }) => sum + count, 0);
     if (rest <= 0) return listed;
     const others = [...(unknown === undefined ? [] : [unknown]), ...most.slice(limit - 1)];

@@ -2,8 +2,8 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
-import { type DataSource, onDataSource } from './api/client.ts';
 import { scopeText } from '../../collector/contract/host_scope_text.ts';
+import { type DataSource, onDataSource } from './api/client.ts';
 import { asProblem } from './api/resource.ts';
 import { useSession, useSessionState } from './api/session.tsx';
 import { Icon, type IconName } from './parts/icon.tsx';
