@@ -167,11 +167,13 @@ export class WorkloadQueries implements StoreQueries {
     return [...listed, ...(rest === undefined ? [] : [rest])].slice(0, limit);
   }
 
+  /** Processes that called at the same time have an order that does not depend on the store. */
   async callers(identity: string, limit: number, hosts: HostChoice): ReturnType<StoreQueries['callers']> {
     const lists = await this.#ofReleases(identity, (id) => this.#store.callers(id, limit, hosts));
+    const textOf = ({ hostId, facts }: (typeof lists)[number][number]) => JSON.stringify([hostId, facts]);
     return lists
       .flat()
-      .sort((a, b) => b.lastUs - a.lastUs)
+      .sort((a, b) => b.lastUs - a.lastUs || (textOf(a) < textOf(b) ? -1 : 1))
       .slice(0, limit);
   }
 

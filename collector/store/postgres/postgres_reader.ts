@@ -246,7 +246,7 @@ export class PostgresReader implements Omit<StoreQueries, 'close'> {
       const rows = await session.query<{ facts: string; hostId: string; lastUs: number }>(
         `SELECT f.facts, h.host_id AS "hostId", c.last_us AS "lastUs" FROM callers c
          JOIN caller_facts f ON f.caller = c.id JOIN hosts h ON h.id = c.host
-         WHERE ${conditions} ORDER BY c.last_us DESC LIMIT ${parameters.add(limit)}`,
+         WHERE ${conditions} ORDER BY c.last_us DESC, c.hash LIMIT ${parameters.add(limit)}`,
         parameters.values,
       );
       return rows.map(({ facts, ...row }) => ({ facts: JSON.parse(facts) as CallerFacts, ...row }));

@@ -368,7 +368,7 @@ function prepareAll(
     callers: database.prepare(
       `SELECT caller_facts.facts, host_id AS hostId, callers.last_us AS lastUs FROM callers
        JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = (SELECT id FROM identities WHERE key = ?1)
-         AND (?2 IS NULL OR callers.host IN (SELECT value FROM json_each(?2))) ORDER BY callers.last_us DESC LIMIT ?3`,
+         AND (?2 IS NULL OR callers.host IN (SELECT value FROM json_each(?2))) ORDER BY callers.last_us DESC, callers.hash LIMIT ?3`,
     ),
     // A host without a record or heartbeat has no times yet, and is left out.
     hosts: database.prepare(

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { HOUR_US } from '../../../../collector/contract/window.ts';
+import { callerKey, jsonOfCaller } from '../../../../collector/store/defined_caller.ts';
 import { heardHost } from '../../../../collector/store/packed_heartbeat.ts';
 import type { Store } from '../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Heartbeat } from '../../../../protocol/records.ts';
-import { makeCall } from '../calls.ts';
+import { makeCall, processFacts } from '../calls.ts';
 import { ALL, ALL_CALLS, call, callerOf, EVER, host, program, report, rollup, stream } from './records.ts';
 
 const NOON_US = Date.UTC(2026, 10, 1, 12) * 1000;
@@ -241,6 +242,23 @@ export function testStore(open: () => Promise<Store>): void {
     const aheadUs = 60 * minuteUs;
     assert.deepEqual(await heard(nowUs + aheadUs, '4'), [aheadUs, '4', aheadUs]);
     assert.deepEqual(await heard(nowUs, '5'), [0, '5', 0], 'a clock that was wrong hides no silence');
+  });
+
+  test('processes that called at the same time have an order that does not depend on when they were stored', async () => {
+    const store = await open();
+    const pidsMade = [100, 101, 102, 103, 104, 105];
+    const callers = pidsMade.map((pid) => callerOf(makeCall({ process: processFacts({ pid }) })));
+    await store.write([stream(A, callers)(...callers.map((_, at) => call(NOON_US, {}, at)))]);
+    const id = await idOf(store, '/usr/bin/curl');
+    const pids = (await store.callers(id, 10, null)).map(({ facts }) => facts.process?.pid);
+    const keyOf = (pid: number) =>
+      Buffer.from(callerKey(A.id, '', jsonOfCaller(callers[pid - 100]!)), 'base64');
+    assert.deepEqual(
+      pids,
+      pidsMade.sort((a, b) => Buffer.compare(keyOf(a), keyOf(b))),
+    );
+    const some = (await store.callers(id, 2, null)).map(({ facts }) => facts.process?.pid);
+    assert.deepEqual(some, pids.slice(0, 2));
   });
 
   test('calls of unknown processes belong to a workload of their host and source address', async () => {
