@@ -24,6 +24,8 @@ export const DESTINATION_EXAMPLES = `  name: soc                          name: 
   rules: any of ${alertRule.options.slice(0, 3).join(', ')},
          ${alertRule.options.slice(3).join(', ')}; without this key those of the preset, or all.
   enabled: false                     the destination is stored, but gets no alerts.
+  stream: calls                      every record of calls, findings or audit, in place of alerts.
+  shape: otlp                        the shape of the records: native, otlp, ocsf, ecs or asff.
   digest: true                       many alerts of one rule come as one summary, for people.
   send_resolved: false               alerts that say that something is over are left out.
   request: {…}                       parts of the request in place of the preset's, see the documentation.
@@ -36,6 +38,8 @@ const PRESET_KINDS = ['webhook', 'slack'];
 export interface DestinationFlags {
   preset?: string | undefined;
   name?: string | undefined;
+  stream?: string | undefined;
+  shape?: string | undefined;
   /** `KEY=VALUE` of values that are no secrets. */
   set?: readonly string[];
 }
@@ -51,14 +55,16 @@ export function readDestination(
   flags: DestinationFlags = {},
 ): NewDestination {
   const given = text === null ? {} : readMapping(text, file);
-  const { name, enabled, rules, digest, send_resolved, ...config } = given;
+  const { name, enabled, rules, digest, send_resolved, stream, shape, ...config } = given;
   const isPresetKind = PRESET_KINDS.includes(String(config['kind']));
   const presetName = flags.preset ?? config['preset'] ?? (isPresetKind ? config['kind'] : undefined);
   const isHttp = presetName !== undefined || config['kind'] === 'http' || config['kind'] === undefined;
   const preset = isHttp ? presetOf(String(presetName ?? 'webhook'), presets) : null;
   const read = newDestination.safeParse({
-    name: flags.name ?? name ?? preset?.name,
+    name: flags.name ?? name ?? defaultName(preset?.name, flags.stream ?? stream),
     enabled,
+    stream: flags.stream ?? stream,
+    shape: flags.shape ?? shape,
     rules: rules ?? preset?.rules ?? alertRule.options,
     digest,
     send_resolved: send_resolved ?? preset?.send_resolved,
@@ -69,6 +75,12 @@ export function readDestination(
   }
   if (preset === null) refuseUnknownKeys(config, read.data, file);
   return read.data;
+}
+
+/** Several streams can go to one receiver. */
+function defaultName(preset: string | undefined, stream: unknown): string | undefined {
+  if (preset === undefined || stream === undefined || stream === 'alerts') return preset;
+  return `${preset}-${stream}`;
 }
 
 /** Returns a file to fill in. */
@@ -116,7 +128,7 @@ function refuseUnknownKeys(given: Record<string, unknown>, { config }: NewDestin
     if (known.includes(key)) continue;
     throw new OperatorError(
       2,
-      `${file}: a destination of kind ${config.kind} has no key "${key}". Its keys are ${['name', 'rules', 'enabled', 'digest', 'send_resolved', ...known].join(', ')}.`,
+      `${file}: a destination of kind ${config.kind} has no key "${key}". Its keys are ${['name', 'rules', 'enabled', 'digest', 'send_resolved', 'stream', 'shape', ...known].join(', ')}.`,
     );
   }
 }

@@ -40,6 +40,7 @@ import { dataNowUs } from './store/reading.ts';
 import { ScopedQueries } from './store/scoped_queries.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
 import { openData } from './store_place.ts';
+import { openStreams } from './stream/open_streams.ts';
 
 const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
 
@@ -196,6 +197,11 @@ async function compose(
   };
   const planWatch = new PlanWatch(admin.plans, notice, log);
   endings.push(() => planWatch.stop());
+  const { streams, lease: streamsLease } = openStreams({
+    ...{ admin, store, insight: deciding, publicUrl, log },
+    offenderOf: (call) => rules.workloadIdOfCall(call),
+    retention: () => access.retention(),
+  });
   const retentionLease = new Lease(admin, 'retention', { durationMs: RETENTION_LEASE_MS });
   const retention = new RetentionTimer(store, access, retentionLease, log);
   endings.push(() => retention.stop());
@@ -217,6 +223,7 @@ async function compose(
     live: live.counters(),
     alerts: alerts.counters(),
     plan_alerts: planAlerts.counters(),
+    streams: streams.counters(),
     retention: retention.counters(),
     http: server.counters(),
     ...(tls !== null && { tls: tls.counters() }),
@@ -238,7 +245,7 @@ async function compose(
     },
     storage: data.storage,
     reader: () => data.reader?.state() ?? null,
-    leases: () => [lease.state, retentionLease.state, judgementLease.state],
+    leases: () => [lease.state, retentionLease.state, judgementLease.state, streamsLease.state],
     rules,
     live,
     metrics: new ApiMetrics(),
@@ -280,6 +287,8 @@ async function compose(
   if (tls !== null && server.tlsServer !== null) tls.follow(server.tlsServer);
   alerts.start();
   planAlerts.start();
+  streams.start();
+  endings.push(() => streams.stop());
   endings.push(() => planAlerts.stop().then(() => alerts.stop()));
   const urlOf = (scheme: string, name: string) =>
     `${scheme}${tls === null ? '' : 's'}://${name.includes(':') ? `[${name}]` : name}:${port}`;

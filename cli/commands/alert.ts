@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Destination } from '../../collector/contract/destination.ts';
+import { shapeName, streamName } from '../../collector/contract/export.ts';
 import {
   type Destinations,
   type LocalAdmin,
@@ -36,6 +37,14 @@ const addSettings = z.object({
     .max(100)
     .optional()
     .describe('Name of the destination. Default: that of the preset.'),
+  stream: streamName
+    .optional()
+    .describe(
+      'Stream to send: alerts, or every record of findings, calls or the audit log. Default: alerts.',
+    ),
+  shape: shapeName
+    .optional()
+    .describe('Shape of the records: native, otlp, ocsf, ecs or asff. Default: that of the preset.'),
   set: z.array(z.string()).default([]).describe('Values of the preset that are no secrets, as KEY=VALUE.'),
   from_file: z
     .string()
@@ -51,8 +60,8 @@ const removeSettings = z.object({ ...storeShape });
 const presetsSettings = z.object({ json });
 
 const SUMMARIES = {
-  list: 'Lists the alert destinations, without their secrets.',
-  test: 'Sends a test alert to one or all destinations, and reports whether it arrived.',
+  list: 'Lists the destinations, what waits for each and what was lost, without their secrets.',
+  test: 'Sends a test record to one or all destinations, and reports whether it arrived.',
   add: 'Adds a destination.',
   remove: 'Removes a destination and the alerts that wait for it.',
   presets: 'Lists the receivers that there are presets for, or prints the file of one to fill in.',
@@ -123,9 +132,10 @@ async function add(settings: z.infer<typeof addSettings>): Promise<number> {
   const newDestination = readDestination(text, file ?? '--preset', await servedPresets(), flags);
   const added = await withDestinations(settings, async ({ destinations, audit }) => {
     const destination = await destinations.add(newDestination);
-    const { id, name, target, rules } = destination;
+    const { id, name, target, rules, stream } = destination;
     const what = destination.preset ?? destination.kind;
-    await audit('alert_destination.add', id, `"${name}": ${what} to ${target}, ${rules.join(', ')}`);
+    const sent = stream === 'alerts' ? rules.join(', ') : `stream ${stream}`;
+    await audit('alert_destination.add', id, `"${name}": ${what} to ${target}, ${sent}`);
     return destination;
   });
   if (settings.json) process.stdout.write(`${visibleJson(added, 2)}\n`);
@@ -205,7 +215,7 @@ function usage(): string {
   const forms = {
     list: 'list',
     test: 'test [NAME]',
-    add: 'add [--preset NAME] [--from-file FILE]',
+    add: 'add [--preset NAME] [--stream STREAM]',
     remove: 'remove NAME',
     presets: 'presets [NAME]',
   };
@@ -213,7 +223,7 @@ function usage(): string {
     ([verb, summary]) => `  imdswatch alert ${forms[verb as keyof typeof forms].padEnd(38)}  ${summary}`,
   );
   return `Alerts report new IMDSv1 callers, role credentials sent over IMDSv1, hosts that are no longer ready, hosts that
-are silent, and lost coverage. NAME may also be a destination's id. A running collector applies changes at once.
+are silent, and lost coverage. A destination can also get every record of the stream findings, calls or audit. NAME may also be a destination's id. A running collector applies changes at once.
 
 ${rows.join('\n')}
 

@@ -4,18 +4,32 @@ import type { Destination } from '../../collector/contract/destination.ts';
 import { columnsOf } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
 
-const HEADINGS = ['NAME', 'KIND', 'TARGET', 'RULES', 'WAITING', 'LAST DELIVERED'];
+const HEADINGS = ['NAME', 'KIND', 'TARGET', 'STREAM', 'WAITING', 'LAST DELIVERED'];
+
+/** Says how far a stream was sent, and what was not. */
+function progressNotes({ progress }: Destination): string[] {
+  if (progress === null) return [];
+  const { since, behind, oldest, deleted, unfit, warning } = progress;
+  const at = (time: string) => time.slice(0, 16).replace('T', ' ');
+  return [
+    ...(since === null ? ['the stream begins within some seconds, while a collector runs'] : []),
+    ...(behind > 0 && oldest !== null ? [`${behind} records wait, the first since ${at(oldest)}`] : []),
+    ...(deleted > 0 ? [`${deleted} records were deleted before they could be sent`] : []),
+    ...(unfit > 0 ? [`${unfit} records have no form in this shape`] : []),
+    ...(warning === null ? [] : [`warning: ${warning}`]),
+  ];
+}
 
 export function destinationTable(destinations: readonly Destination[]): string {
   if (destinations.length === 0) return 'There are no alert destinations. Add one: "imdswatch alert add".\n';
   const rows = destinations.map(
-    ({ name, enabled, kind, preset, target, rules, waiting, last_delivered: last }) =>
+    ({ name, enabled, kind, preset, target, stream, rules, waiting, progress, last_delivered: last }) =>
       [
         enabled ? name : `${name} (off)`,
         preset ?? kind,
         target,
-        rules.length === alertRule.options.length ? 'all' : rules.join(','),
-        String(waiting),
+        stream !== 'alerts' || rules.length === alertRule.options.length ? stream : rules.join(','),
+        String(progress?.behind ?? waiting),
         last === null ? 'never' : last.slice(0, 16).replace('T', ' '),
       ].map(visibleText),
   );
@@ -32,6 +46,7 @@ export function destinationTable(destinations: readonly Destination[]): string {
     lines.push(line(cells));
     const error = destinations[index]!.last_error;
     if (error !== null) lines.push(`    last error: ${visibleText(error)}`);
+    for (const note of progressNotes(destinations[index]!)) lines.push(visibleText(`    ${note}`));
     const { given_up: count, last_given_up: at, given_up_reason: reason } = destinations[index]!;
     if (count === 0 || at === null) continue;
     const when = at.slice(0, 16).replace('T', ' ');

@@ -1,6 +1,7 @@
 /** Rows of alerts, of their destinations and of their deliveries in the admin database. */
 import type { Alert, AlertRule } from '../contract/alert.ts';
 import type { DestinationConfig } from '../contract/destination.ts';
+import type { StreamName } from '../contract/export.ts';
 import type { AdminSql, SqlRow } from './admin_sql.ts';
 import { type Audience, alertOf, insertAlerts, openAlerts, type RecordedAlert } from './alert_records.ts';
 import { changeSubjects, type SubjectChange, type SubjectRow } from './alert_subjects.ts';
@@ -14,6 +15,8 @@ export interface DestinationRow {
   id: string;
   name: string;
   enabled: boolean;
+  stream: StreamName;
+  /** Rules of the stream of alerts; empty for other streams. */
   rules: AlertRule[];
   /** It gets summaries in place of many alerts of one rule. */
   digest: boolean;
@@ -56,12 +59,12 @@ export class AlertRows {
     row: Pick<
       DestinationRow,
       'id' | 'name' | 'enabled' | 'rules' | 'digest' | 'sendResolved' | 'config' | 'createdUs'
-    >,
+    > & { stream?: StreamName },
   ): Promise<void> {
-    const { id, name, enabled, rules, digest, sendResolved, config, createdUs } = row;
+    const { id, name, enabled, rules, digest, sendResolved, config, createdUs, stream = 'alerts' } = row;
     await this.#sql.run(
-      `INSERT INTO alert_destinations (id, name, enabled, rules, digest, send_resolved, config, created_us)
-       VALUES (${places(1, 8, 0).slice(1, -1)})`,
+      `INSERT INTO alert_destinations (id, name, enabled, rules, digest, send_resolved, config, created_us, stream)
+       VALUES (${places(1, 9, 0).slice(1, -1)})`,
       id,
       name,
       Number(enabled),
@@ -70,6 +73,7 @@ export class AlertRows {
       Number(sendResolved),
       JSON.stringify(config),
       createdUs,
+      stream,
     );
   }
 
@@ -122,7 +126,9 @@ export class AlertRows {
       if (held !== null) await new Leases(sql).check(held);
       await changeSubjects(sql, subjects);
       if (alerts.length === 0) return { overflowed: 0 };
-      const destinations = (await new AlertRows(sql).destinations()).filter(({ enabled }) => enabled);
+      const destinations = (await new AlertRows(sql).destinations()).filter(
+        ({ enabled, stream }) => enabled && stream === 'alerts',
+      );
       const last = await insertAlerts(sql, alerts);
       for (const destination of destinations) await queue(sql, destination, last, nowUs);
       return { overflowed: await pushOut(sql, destinations, nowUs) };
@@ -266,6 +272,7 @@ function destinationOf(row: SqlRow): DestinationRow {
     id: String(row['id']),
     name: String(row['name']),
     enabled: row['enabled'] === 1,
+    stream: row['stream'] as StreamName,
     rules: JSON.parse(String(row['rules'])),
     digest: row['digest'] === 1,
     sendResolved: row['send_resolved'] === 1,

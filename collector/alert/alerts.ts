@@ -63,7 +63,7 @@ export interface AlertInsight {
 }
 
 export interface AlertsOptions {
-  admin: Pick<AdminStore, 'alerts' | 'transaction' | 'isShared'>;
+  admin: Pick<AdminStore, 'alerts' | 'cursors' | 'transaction' | 'isShared'>;
   /** Its holder, one of several collectors, evaluates the rules and sends the alerts. */
   lease: Lease;
   insight: AlertInsight;

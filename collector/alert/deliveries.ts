@@ -70,7 +70,7 @@ export class Deliveries {
    */
   async sendDue(): Promise<void> {
     if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
-    const destinations = await this.#rows.destinations();
+    const destinations = (await this.#rows.destinations()).filter(({ stream }) => stream === 'alerts');
     this.#links.forget(({ id }) => !destinations.some((known) => known.id === id) && !this.#running.has(id));
     for (const destination of destinations) {
       if (!destination.enabled || this.#running.has(destination.id)) continue;

@@ -6,18 +6,25 @@ import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { DestinationRow } from '../admin/alerts.ts';
+import type { CursorRow } from '../admin/stream_cursors.ts';
+import { alertRule } from '../contract/alert.ts';
 import type {
   Destination,
   DestinationChange,
   DestinationConfig,
   NewDestination,
+  StreamProgress,
 } from '../contract/destination.ts';
+import type { ShapeName, StreamName } from '../contract/export.ts';
 import { toTimestamp } from '../store/time.ts';
 import { HttpSender } from './http/http_sender.ts';
 import { prepare } from './http/prepared.ts';
+import { StreamRequest } from './http/stream_request.ts';
 import { isRefused } from './refused_addresses.ts';
 import { type SendOptions, type SendResult, send } from './send.ts';
+import { sendTestRecord } from './send_test_record.ts';
 import { testAlert } from './test_alert.ts';
+import { testItem } from './test_item.ts';
 
 /** Each may hold 1,000 waiting alerts. */
 const MAX_DESTINATIONS = 100;
@@ -29,13 +36,13 @@ export interface DestinationsOptions {
 }
 
 export class Destinations {
-  readonly #admin: Pick<AdminStore, 'alerts' | 'transaction'>;
+  readonly #admin: Pick<AdminStore, 'alerts' | 'cursors' | 'transaction'>;
   readonly #rows: AdminStore['alerts'];
   readonly #now: () => number;
   readonly #sending: SendOptions;
 
   constructor(
-    admin: Pick<AdminStore, 'alerts' | 'transaction'>,
+    admin: Pick<AdminStore, 'alerts' | 'cursors' | 'transaction'>,
     { now = Date.now, sending = {} }: DestinationsOptions = {},
   ) {
     this.#admin = admin;
@@ -46,7 +53,7 @@ export class Destinations {
 
   /** Returns the destinations sorted by name. */
   async list(): Promise<Destination[]> {
-    return Promise.all((await this.#rows.destinations()).map(withoutSecrets));
+    return served(this.#admin);
   }
 
   /** Finds a destination by its id or its name. Returns null if there is none. */
@@ -56,10 +63,13 @@ export class Destinations {
 
   /** Throws `OperatorError` (2) if the name is taken, or if nothing may be sent to this address. */
   async add(given: NewDestination): Promise<Destination> {
-    const { name, enabled, rules, send_resolved: sendResolved, config } = given;
-    const isForPeople = await checkConfig(config);
-    const digest = given.digest ?? isForPeople;
-    return this.#admin.transaction('alerts', async ({ alerts }) => {
+    const { name, enabled, stream = 'alerts', send_resolved: sendResolved } = given;
+    const config = withShape(given.config, given.shape);
+    const isForPeople = await checkConfig(config, stream);
+    const digest = stream === 'alerts' && (given.digest ?? isForPeople);
+    const rules = stream === 'alerts' ? (given.rules ?? [...alertRule.options]) : [];
+    return this.#admin.transaction('alerts', async (admin) => {
+      const { alerts, cursors } = admin;
       const existing = await alerts.destinations();
       if (existing.length >= MAX_DESTINATIONS) {
         throw new OperatorError(
@@ -70,23 +80,39 @@ export class Destinations {
       refuseTaken(existing, name, null);
       const id = randomUUID();
       const createdUs = this.#now() * 1000;
-      await alerts.addDestination({ id, name, enabled, rules, digest, sendResolved, config, createdUs });
-      return withoutSecrets((await rowOf(alerts, id))!);
+      await alerts.addDestination({
+        id,
+        name,
+        enabled,
+        rules,
+        digest,
+        sendResolved,
+        config,
+        createdUs,
+        stream,
+      });
+      if (stream !== 'alerts') await cursors.add(id);
+      return (await servedOne(admin, id))!;
     });
   }
 
   /** Returns null if no destination has this id. Throws `OperatorError` as `add` does. */
   async change(id: string, change: DestinationChange): Promise<Destination | null> {
-    if (change.config !== undefined) await checkConfig(change.config);
-    return this.#admin.transaction('alerts', async ({ alerts }) => {
+    if (change.config !== undefined) {
+      const stream = (await rowOf(this.#rows, id))?.stream ?? 'alerts';
+      await checkConfig(change.config, stream);
+    }
+    return this.#admin.transaction('alerts', async (admin) => {
+      const { alerts } = admin;
       const existing = await alerts.destinations();
       const row = existing.find((candidate) => candidate.id === id);
       if (row === undefined) return null;
-      const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
+      const { name = row.name, enabled = row.enabled, config = row.config } = change;
+      const rules = row.stream === 'alerts' ? (change.rules ?? row.rules) : [];
       refuseTaken(existing, name, id);
       const { digest = row.digest, send_resolved: sendResolved = row.sendResolved } = change;
       await alerts.changeDestination({ ...row, name, enabled, rules, digest, sendResolved, config });
-      return withoutSecrets((await rowOf(alerts, id))!);
+      return servedOne(admin, id);
     });
   }
 
@@ -95,19 +121,51 @@ export class Destinations {
     return this.#rows.removeDestination(id);
   }
 
-  /** Sends a test alert now, also to a destination that is switched off. Rejects if the database fails. */
+  /** Sends a test record now, also to a destination that is switched off. Rejects if the database fails. */
   async sendTest(id: string, link: string | null): Promise<SendResult> {
     const row = await rowOf(this.#rows, id);
     if (row === undefined) {
       const error = 'there is no alert destination with this id';
       return { ok: false, error, next: 'refused', retryAfterMs: null };
     }
-    const alert = testAlert(row.name, row.rules[0]!, this.#now() * 1000, link);
-    const result = await send(row.config, alert, this.#sending);
+    const result = await this.#sendTestTo(row, link);
     if (result.ok) await this.#rows.noteDelivered(id, this.#now() * 1000);
     else await this.#rows.noteError(id, result.error);
     return result;
   }
+
+  #sendTestTo(row: DestinationRow, link: string | null): Promise<SendResult> {
+    const nowUs = this.#now() * 1000;
+    if (row.stream === 'alerts' || row.config.kind !== 'http') {
+      return send(row.config, testAlert(row.name, row.rules[0]!, nowUs, link), this.#sending);
+    }
+    return sendTestRecord(row.config, testItem(row.stream, row.name, nowUs, link), this.#sending);
+  }
+}
+
+/** Returns the destinations sorted by name. */
+async function served({ alerts, cursors }: Pick<AdminStore, 'alerts' | 'cursors'>): Promise<Destination[]> {
+  const progress = new Map((await cursors.all()).map((cursor) => [cursor.destination, cursor]));
+  return Promise.all(
+    (await alerts.destinations()).map((row) => withoutSecrets(row, progress.get(row.id) ?? null)),
+  );
+}
+
+async function servedOne(
+  admin: Pick<AdminStore, 'alerts' | 'cursors'>,
+  id: string,
+): Promise<Destination | null> {
+  return (await served(admin)).find((each) => each.id === id) ?? null;
+}
+
+/** A shape that is chosen goes before that of the preset. */
+function withShape(config: DestinationConfig, shape: ShapeName | undefined): DestinationConfig {
+  if (shape === undefined) return config;
+  if (config.kind === 'http') return { ...config, request: { ...config.request, shape } };
+  throw new OperatorError(
+    2,
+    `A destination of kind ${config.kind} has its own form and no shape. Leave shape out.`,
+  );
 }
 
 async function rowOf(alerts: AdminStore['alerts'], id: string): Promise<DestinationRow | undefined> {
@@ -115,11 +173,11 @@ async function rowOf(alerts: AdminStore['alerts'], id: string): Promise<Destinat
 }
 
 /** Returns the address of a destination without secrets. The path of a URL is a secret. */
-async function targetOf(config: DestinationConfig): Promise<string> {
+async function targetOf(config: DestinationConfig, stream: StreamName): Promise<string> {
   switch (config.kind) {
     case 'http':
       try {
-        return (await prepare(config)).target;
+        return (await prepare(config, stream)).target;
       } catch (error) {
         // A preset of another release, or one that has changed.
         if (error instanceof OperatorError) return error.message;
@@ -132,17 +190,19 @@ async function targetOf(config: DestinationConfig): Promise<string> {
   }
 }
 
-async function withoutSecrets(row: DestinationRow): Promise<Destination> {
+async function withoutSecrets(row: DestinationRow, cursor: CursorRow | null): Promise<Destination> {
   return {
     id: row.id,
     name: row.name,
     enabled: row.enabled,
+    stream: row.stream,
+    shape: await shapeOfRow(row),
     rules: row.rules,
     digest: row.digest,
     send_resolved: row.sendResolved,
     kind: row.config.kind,
     preset: row.config.kind === 'http' ? row.config.preset : null,
-    target: await targetOf(row.config),
+    target: await targetOf(row.config, row.stream),
     created: toTimestamp(row.createdUs),
     last_delivered: row.lastDeliveredUs === null ? null : toTimestamp(row.lastDeliveredUs),
     last_error: row.lastError,
@@ -150,7 +210,27 @@ async function withoutSecrets(row: DestinationRow): Promise<Destination> {
     given_up: row.givenUp,
     last_given_up: row.givenUpUs === null ? null : toTimestamp(row.givenUpUs),
     given_up_reason: row.givenUpReason,
+    progress: cursor === null ? null : progressOf(cursor),
   };
+}
+
+function progressOf(cursor: CursorRow): StreamProgress {
+  const { sinceUs, oldestUs, checkedUs, sent, behind, deleted, unfit, warning } = cursor;
+  const timeOf = (us: number | null) => (us === null ? null : toTimestamp(us));
+  return {
+    ...{ since: timeOf(sinceUs), sent, behind, oldest: timeOf(oldestUs), checked: timeOf(checkedUs) },
+    ...{ deleted, unfit, warning },
+  };
+}
+
+async function shapeOfRow({ config, stream }: DestinationRow): Promise<ShapeName | null> {
+  if (config.kind !== 'http') return null;
+  try {
+    return (await prepare(config, stream)).shape;
+  } catch {
+    // The target says what is wrong.
+    return null;
+  }
 }
 
 function refuseTaken(existing: readonly DestinationRow[], name: string, except: string | null): void {
@@ -166,15 +246,22 @@ function refuseTaken(existing: readonly DestinationRow[], name: string, except: 
  * Throws `OperatorError` (2) for configurations that are wrong or unsafe in themselves. Host names are resolved and checked
  * at every connection. Returns whether such a destination is for people, who get summaries.
  */
-async function checkConfig(config: DestinationConfig): Promise<boolean> {
+async function checkConfig(config: DestinationConfig, stream: StreamName): Promise<boolean> {
   if (config.kind !== 'http') {
+    if (stream !== 'alerts') {
+      throw new OperatorError(
+        2,
+        `A destination of kind ${config.kind} takes alerts only. Use a preset for the stream ${stream}: "imdswatch alert presets" lists them.`,
+      );
+    }
     refuseUnsafe(config.host);
     if (config.kind === 'email') checkPassword(config);
     return config.kind === 'email';
   }
-  const prepared = await prepare(config);
+  const prepared = await prepare(config, stream);
   for (const host of prepared.hosts) refuseUnsafe(host);
-  HttpSender.check(prepared, testAlert('test', 'new_offender', 0, null));
+  if (stream === 'alerts') HttpSender.check(prepared, testAlert('test', 'new_offender', 0, null));
+  else StreamRequest.check(prepared, testItem(stream, 'test', 0, null));
   return prepared.preset.digest;
 }
 

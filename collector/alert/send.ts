@@ -72,7 +72,8 @@ export async function sendBy(
   }
 }
 
-function withoutSecrets(text: string, secrets: readonly string[]): string {
+/** Returns the text in one line, without secrets and bounded. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
   let clean = text.replace(/[\s\x00-\x1f\x7f]+/g, ' ');
   for (const secret of secrets) {
     if (secret.length >= MIN_SECRET_CHARACTERS) clean = clean.replaceAll(secret, '****');

@@ -1,6 +1,7 @@
 /** Schemas of the destinations of alerts. */
 import * as z from 'zod';
 import { alertRule } from './alert.ts';
+import { shapeName, streamName } from './export.ts';
 import { requestDefinition } from './http_request.ts';
 import { time } from './window.ts';
 
@@ -39,7 +40,12 @@ export const destinationConfig = z.discriminatedUnion('kind', [
 export const newDestination = z.object({
   name: z.string().min(1).max(100),
   enabled: z.boolean().default(true),
-  rules: z.array(alertRule).min(1),
+  /** Every record of the stream is sent, in its order. Default: alerts. */
+  stream: streamName.default('alerts'),
+  /** Default: that of the preset. */
+  shape: shapeName.optional(),
+  /** For alerts. Default: all. */
+  rules: z.array(alertRule).min(1).optional(),
   /**
    * True: more than 10 alerts of one rule at a time come as one summary, for people. False: each comes for itself, for
    * machines. Default: true for email, and as the preset says.
@@ -64,11 +70,32 @@ export const destinationChange = z.object({
   config: destinationConfig.optional(),
 });
 
+/** The place up to which a stream was sent. */
+export const streamProgress = z.object({
+  /** Records that were stored before are not sent; null: it begins within some seconds. */
+  since: time.nullable(),
+  sent: z.int(),
+  /** Records that wait, as of `checked`, and when the first of them was stored. */
+  behind: z.int(),
+  oldest: time.nullable(),
+  checked: time.nullable(),
+  /** Records that retention deleted before they could be sent. */
+  deleted: z.int(),
+  /** Records that the shape cannot express. */
+  unfit: z.int(),
+  /** Says that records will be deleted before they are sent; null where that is not near. */
+  warning: z.string().nullable(),
+});
+
 /** A destination as it is served. `target` names it without any secret. */
 export const destination = z.object({
   id: z.uuid(),
   name: z.string(),
   enabled: z.boolean(),
+  stream: streamName,
+  /** Null where the channel has its own. */
+  shape: shapeName.nullable(),
+  /** Empty for other streams than alerts. */
   rules: z.array(alertRule),
   digest: z.boolean(),
   send_resolved: z.boolean(),
@@ -84,10 +111,14 @@ export const destination = z.object({
   given_up: z.int(),
   last_given_up: time.nullable(),
   given_up_reason: z.string().nullable(),
+  /** Null for alerts. */
+  progress: streamProgress.nullable(),
 });
 
 export type HttpConfig = Extract<DestinationConfig, { kind: 'http' }>;
 export type DestinationConfig = z.infer<typeof destinationConfig>;
-export type NewDestination = z.infer<typeof newDestination>;
+export type NewDestination = z.input<typeof newDestination> &
+  Pick<z.output<typeof newDestination>, 'config' | 'enabled' | 'send_resolved'>;
+export type StreamProgress = z.infer<typeof streamProgress>;
 export type DestinationChange = z.infer<typeof destinationChange>;
 export type Destination = z.infer<typeof destination>;

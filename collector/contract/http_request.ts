@@ -1,6 +1,7 @@
 /** Schemas of the generic HTTP destination: the requests that it makes, and the presets that ship. */
 import * as z from 'zod';
 import { alertRule } from './alert.ts';
+import { shapeName, streamName } from './export.ts';
 
 const MAX_TEMPLATE_CHARACTERS = 8000;
 const MAX_TREE_DEPTH = 12;
@@ -54,19 +55,21 @@ export const authentication = z.discriminatedUnion('kind', [
 export const batch = z.strictObject({
   /**
    * `single`: one record a request. `array`: a JSON array. `wrapped`: an array within an object, under `key`. `lines`: one
-   * JSON value a line (NDJSON). `concatenated`: JSON values one after another.
+   * JSON value a line (NDJSON). `concatenated`: JSON values one after another. `otlp_protobuf` and `otlp_json`: a request of
+   * OTLP/HTTP, for records of the shape `otlp`.
    */
-  form: z.enum(['single', 'array', 'wrapped', 'lines', 'concatenated']),
+  form: z.enum(['single', 'array', 'wrapped', 'lines', 'concatenated', 'otlp_protobuf', 'otlp_json']),
   key: z.string().max(100).default(''),
   max_items: z.int().min(1).max(1000).default(100),
   max_bytes: z.int().min(1000).max(5_000_000).default(1_000_000),
+  /** Streams: time that a record may wait for others to join its request. */
+  max_seconds: z.number().min(0).max(3600).default(1),
 });
 
 /** All that a request is made of. A preset has every field that it needs, and a destination may replace some. */
 export const requestDefinition = oneRequest
   .extend({
-    stream: z.enum(['alerts']),
-    shape: z.enum(['native']),
+    shape: shapeName,
     /** The parts that differ in the request for something that is over. Null: it is not sent. */
     resolved: oneRequest.partial().nullable(),
     batch,
@@ -110,12 +113,14 @@ export const preset = z.strictObject({
   /** Rules that a new destination has. Absent: all. */
   rules: z.array(alertRule).optional(),
   request: requestDefinition,
+  /** Streams that it takes besides alerts, with the parts of the request that differ. */
+  streams: z.partialRecord(streamName.exclude(['alerts']), requestDefinition).default({}),
 });
 
 /** A preset as it is served: what is needed to add a destination. */
 export const destinationPreset = preset
   .pick({ name: true, title: true, description: true, parameters: true, digest: true, send_resolved: true })
-  .extend({ rules: z.array(alertRule) });
+  .extend({ rules: z.array(alertRule), streams: z.array(streamName) });
 
 function isSmall(tree: unknown): boolean {
   let nodes = 0;

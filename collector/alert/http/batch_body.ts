@@ -2,6 +2,7 @@
 import type { Batch } from '../../contract/http_request.ts';
 
 const NDJSON = 'application/x-ndjson; charset=utf-8';
+const PROTOBUF = 'application/x-protobuf';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Bytes that a batch adds to a record at most: a separator, and its share of the frame. */
@@ -33,9 +34,15 @@ export function batchBody(records: readonly Buffer[], { form, key }: Batch): Buf
       return Buffer.from(records.map((record) => `${record}\n`).join(''));
     case 'concatenated':
       return Buffer.concat(records);
+    case 'otlp_protobuf':
+    case 'otlp_json':
+      throw new Error('A message of OTLP is not put together from texts.');
   }
 }
 
 export function contentType({ form }: Batch): string {
+  // OTLP/HTTP names the types without parameters (opentelemetry-proto, `docs/specification.md`).
+  if (form === 'otlp_protobuf') return PROTOBUF;
+  if (form === 'otlp_json') return 'application/json';
   return form === 'lines' ? NDJSON : JSON_TYPE;
 }

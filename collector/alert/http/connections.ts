@@ -40,6 +40,8 @@ export interface HttpAnswer {
   /** The header `Retry-After`, as it was sent. */
   retryAfter: string | null;
   text: string;
+  /** The bytes of `text`. */
+  bytes: Uint8Array;
 }
 
 /** PEM texts of a client certificate and its key. */
@@ -117,9 +119,12 @@ export class HttpConnections {
       const status = response.statusCode ?? 0;
       const retryAfter = response.headers['retry-after'] ?? null;
       if (wantsText) {
-        textOf(response).then((text) => resolve({ status, retryAfter, text }), reject);
+        bytesOf(response).then(
+          (bytes) => resolve({ status, retryAfter, text: bytes.toString(), bytes }),
+          reject,
+        );
       } else {
-        resolve({ status, retryAfter, text: '' });
+        resolve({ status, retryAfter, text: '', bytes: new Uint8Array() });
         drain(response);
       }
     });
@@ -154,7 +159,7 @@ function drain(response: IncomingMessage): void {
   response.once('close', () => clearTimeout(timer));
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
+async function bytesOf(response: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response) {
@@ -162,5 +167,5 @@ async function textOf(response: IncomingMessage): Promise<string> {
     bytes += (chunk as Buffer).length;
     if (bytes > MAX_ANSWER_BYTES) break;
   }
-  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString();
+  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES);
 }

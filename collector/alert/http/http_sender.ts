@@ -1,41 +1,23 @@
-/** Sends records to a generic HTTP destination: one request, or one for many records. */
-import { createHash, createHmac } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+/** Sends alerts to a generic HTTP destination: one request, or one for many alerts. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { Alert } from '../../contract/alert.ts';
 import type { HttpConfig } from '../../contract/destination.ts';
 import { shapeOf } from '../../export/shapes.ts';
 import { byNameService, DeliveryError, type Resolve } from '../guarded_connect.ts';
 import type { Sender } from '../sender.ts';
-import { Authorization } from './authorization.ts';
-import { batchBody, contentType, fitting } from './batch_body.ts';
-import { checkBulkAnswer } from './bulk_answer.ts';
-import { HttpConnections } from './connections.ts';
-import { checkStatus } from './outcome.ts';
-import { type OneRequest, type PreparedRequest, prepare } from './prepared.ts';
+import { fitting } from './batch_body.ts';
+import { HttpExchange, type Rendered } from './http_exchange.ts';
+import { type PreparedRequest, prepare } from './prepared.ts';
+import { render } from './render.ts';
 import { templateValues } from './template_values.ts';
-
-const compressed = promisify(gzip);
-
-/** An alert as it is sent: its body, and the address, which may depend on it. */
-interface Rendered {
-  request: OneRequest;
-  url: string;
-  body: Buffer;
-}
 
 export class HttpSender implements Sender {
   readonly #prepared: PreparedRequest;
-  readonly #connections: HttpConnections;
-  readonly #authorization: Authorization;
-  readonly #now: () => number;
+  readonly #exchange: HttpExchange;
 
   private constructor(prepared: PreparedRequest, resolve: Resolve, now: () => number) {
     this.#prepared = prepared;
-    this.#connections = new HttpConnections(resolve, prepared.certificate);
-    this.#authorization = new Authorization(prepared.auth, this.#connections, now);
-    this.#now = now;
+    this.#exchange = new HttpExchange(prepared, resolve, now);
   }
 
   static async open(config: HttpConfig, resolve: Resolve, now: () => number): Promise<HttpSender> {
@@ -68,7 +50,7 @@ export class HttpSender implements Sender {
   }
 
   close(): void {
-    this.#connections.close();
+    this.#exchange.close();
   }
 
   /** Returns the body of one alert as it would be sent; empty where it is not sent. */
@@ -88,37 +70,13 @@ export class HttpSender implements Sender {
 
   /** Alerts whose end the receiver does not take are accepted without a request. */
   async send(alerts: readonly Alert[], signal: AbortSignal): Promise<void> {
-    const rendered = this.#rendered(alerts);
-    const [first] = rendered;
+    const [first, ...others] = this.#rendered(alerts);
     if (first === undefined) return;
-    const { batch, signWith, gzip: isCompressed, answer: how } = this.#prepared;
-    const plain = batchBody(
-      rendered.map(({ body }) => body),
-      batch,
-    );
-    if (plain.length > batch.max_bytes) {
-      const bytes = `${plain.length} bytes, and the receiver takes ${batch.max_bytes}`;
-      throw new DeliveryError(`the request has ${bytes}`, { next: 'refused' });
-    }
-    const headers = {
-      'Content-Type': contentType(batch),
-      'Idempotency-Key': `"${idOf(alerts)}"`,
-      ...first.request.headers,
-      ...(isCompressed ? { 'Content-Encoding': 'gzip' } : {}),
-      ...(signWith === '' ? {} : { 'X-Imdswatch-Signature': signature(plain, signWith) }),
-    };
-    const body = isCompressed ? await compressed(plain) : plain;
-    const { url, request } = first;
-    const exchange = async () =>
-      this.#connections.send({
-        ...{ method: request.method, url, body, signal, wantsText: how !== 'status' },
-        headers: { ...headers, ...(await this.#authorization.headers(signal)) },
-      });
-    let answer = await exchange();
-    // A token can be revoked before its time.
-    if (answer.status === 401 && this.#authorization.renew()) answer = await exchange();
-    checkStatus(answer, this.#now());
-    if (how === 'elastic_bulk') checkBulkAnswer(answer.text, this.#now());
+    const ids = alerts.map(({ id }) => id);
+    const { rejected, message } = await this.#exchange.send([first, ...others], ids, signal);
+    if (rejected === 0) return;
+    // The receiver does not say which: they are sent one by one, and a receiver recognises those that it has.
+    throw new DeliveryError(`the receiver took all but ${rejected}: ${message}`, { next: 'refused' });
   }
 
   /** Renders the first alerts that can go to the same address. Throws for the first one alone. */
@@ -138,45 +96,11 @@ export class HttpSender implements Sender {
   }
 
   #render(alert: Alert): Rendered | null {
-    const { templates, firing, resolved, values, shape, action } = this.#prepared;
+    const { firing, resolved, values, shape } = this.#prepared;
     const request = alert.state === 'resolved' ? resolved : firing;
     if (request === null) return null;
-    const [record] = shapeOf(shape).toValues({ stream: 'alerts', alert });
-    if (record === undefined) return null;
-    const seen = templateValues(alert, record, values);
-    const json = (tree: Parameters<typeof templates.tree>[0]) =>
-      JSON.stringify(templates.tree(tree, seen) ?? null);
-    const body = request.body === null ? JSON.stringify(record) : json(request.body);
-    const text = action === null ? body : `${json(action)}\n${body}`;
-    return { request, url: this.#urlOf(request, seen), body: Buffer.from(text) };
+    const [value] = shapeOf(shape).toValues({ stream: 'alerts', alert });
+    if (value === undefined) return null;
+    return render(this.#prepared, request, value, () => templateValues(alert, value, values));
   }
-
-  #urlOf({ url: base, path, query }: OneRequest, seen: Record<string, unknown>): string {
-    if (path.length === 0 && Object.keys(query).length === 0) return base;
-    const { templates } = this.#prepared;
-    const url = new URL(base);
-    const segments = path.map((each) => segmentOf(templates.text(each, seen)));
-    if (segments.length > 0) url.pathname = `${url.pathname.replace(/\/$/, '')}/${segments.join('/')}`;
-    for (const [name, each] of Object.entries(query)) url.searchParams.set(name, templates.text(each, seen));
-    return url.href;
-  }
-}
-
-function segmentOf(text: string): string {
-  // These would lead to another path.
-  if (/^\.{0,2}$/.test(text))
-    throw new DeliveryError('a part of the path is empty or dots', { next: 'refused' });
-  return encodeURIComponent(text.toWellFormed());
-}
-
-/** The same at every attempt. */
-function idOf(alerts: readonly Alert[]): string {
-  if (alerts.length === 1) return alerts[0]!.id;
-  return createHash('sha256')
-    .update(alerts.map(({ id }) => id).join())
-    .digest('hex');
-}
-
-function signature(body: Buffer, secret: string): string {
-  return `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
 }

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { HttpConfig } from '../../contract/destination.ts';
+import type { StreamName } from '../../contract/export.ts';
 import type {
   Authentication,
   Batch,
@@ -10,6 +11,7 @@ import type {
   PresetParameter,
   RequestDefinition,
 } from '../../contract/http_request.ts';
+import { shapeOf } from '../../export/shapes.ts';
 import { presets } from './presets.ts';
 import { Templates } from './template.ts';
 
@@ -47,10 +49,13 @@ export interface PreparedRequest {
   secrets: readonly string[];
 }
 
-const SINGLE: Batch = { form: 'single', key: '', max_items: 1, max_bytes: 1_000_000 };
+const SINGLE: Batch = { form: 'single', key: '', max_items: 1, max_bytes: 1_000_000, max_seconds: 1 };
 
-/** Throws `OperatorError` (2) where the configuration is wrong, without any of its values. */
-export async function prepare(config: HttpConfig): Promise<PreparedRequest> {
+/**
+ * Throws `OperatorError` (2) where the configuration is wrong, or the preset does not take the stream, without any of its
+ * values.
+ */
+export async function prepare(config: HttpConfig, stream: StreamName = 'alerts'): Promise<PreparedRequest> {
   const known = await presets();
   const preset = known.get(config.preset);
   if (preset === undefined) {
@@ -61,7 +66,11 @@ export async function prepare(config: HttpConfig): Promise<PreparedRequest> {
   }
   const templates = await Templates.load();
   const values = checkedValues(preset, config.values);
-  const { resolved, ...definition }: RequestDefinition = { ...preset.request, ...config.request };
+  const { resolved, ...definition }: RequestDefinition = {
+    ...preset.request,
+    ...differences(preset, stream),
+    ...config.request,
+  };
   const own = (template: string) => templates.text(template, { values });
   const complete = (given: RequestDefinition): OneRequest => ({
     method: given.method ?? 'POST',
@@ -77,6 +86,7 @@ export async function prepare(config: HttpConfig): Promise<PreparedRequest> {
     body: given.body ?? null,
   });
   const firing = complete(definition);
+  checkShape(definition, stream);
   const auth = filledAuthentication(definition.auth ?? { kind: 'none' }, own);
   const certificate = definition.certificate ?? null;
   const prepared = {
@@ -103,6 +113,35 @@ export async function prepare(config: HttpConfig): Promise<PreparedRequest> {
     hosts,
     secrets: secretsOf(prepared, Object.values(config.request?.headers ?? {})),
   };
+}
+
+/** Returns what is different for a stream. */
+function differences(preset: Preset, stream: StreamName): RequestDefinition {
+  if (stream === 'alerts') return {};
+  const found = preset.streams[stream];
+  if (found !== undefined) return found;
+  const known = ['alerts', ...Object.keys(preset.streams)].join(', ');
+  throw new OperatorError(
+    2,
+    `The preset ${preset.name} does not take the stream ${stream}. It takes ${known}.`,
+  );
+}
+
+function checkShape({ shape = 'native', batch }: RequestDefinition, stream: StreamName): void {
+  const { streams } = shapeOf(shape);
+  if (!streams.includes(stream)) {
+    const known = streams.join(', ');
+    throw new OperatorError(
+      2,
+      `The stream ${stream} has no shape ${shape}, which is for ${known}. Choose another.`,
+    );
+  }
+  const isOtlp = batch?.form.startsWith('otlp_') === true;
+  if (isOtlp === (shape === 'otlp')) return;
+  throw new OperatorError(
+    2,
+    'The shape otlp needs a batch.form of otlp_protobuf or otlp_json, and these forms need the shape otlp. Set both, or use the preset otlp.',
+  );
 }
 
 /** Returns the host of an address, without the brackets of an IPv6 address. */

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { alertRule } from '../../contract/alert.ts';
+import { streamName } from '../../contract/export.ts';
 import { type DestinationPreset, type Preset, preset } from '../../contract/http_request.ts';
 
 const DIRECTORY = join(import.meta.dirname, '..', 'presets');
@@ -24,6 +25,7 @@ export async function servedPresets(): Promise<DestinationPreset[]> {
     digest: each.digest,
     send_resolved: each.send_resolved,
     rules: each.rules ?? [...alertRule.options],
+    streams: ['alerts', ...streamName.options.filter((name) => name !== 'alerts' && name in each.streams)],
   }));
 }
 

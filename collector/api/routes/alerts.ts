@@ -160,6 +160,7 @@ async function checked<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function describe({ name, kind, preset, target, enabled, rules }: DestinationFacts): string {
-  return `"${name}": ${preset ?? kind} to ${target}, ${enabled ? 'enabled' : 'disabled'}, ${rules.join(', ')}`;
+function describe({ name, kind, preset, target, enabled, rules, stream }: DestinationFacts): string {
+  const sent = stream === 'alerts' ? rules.join(', ') : `stream ${stream}`;
+  return `"${name}": ${preset ?? kind} to ${target}, ${enabled ? 'enabled' : 'disabled'}, ${sent}`;
 }

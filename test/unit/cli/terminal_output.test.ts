@@ -84,7 +84,8 @@ const token = {
 const alertDestination = {
   id: '1', name: 'hook', enabled: true, rules: ['host_silent'], kind: 'http', preset: 'webhook', target: 'https://x', created: time,
   last_delivered: time, last_error: 'it answered', waiting: 0, digest: false, send_resolved: true,
-  given_up: 2, last_given_up: time, given_up_reason: 'it was refused',
+  given_up: 2, last_given_up: time, given_up_reason: 'it was refused', stream: 'calls', shape: 'native',
+  progress: { since: time, sent: 1, behind: 2, oldest: time, checked: time, deleted: 3, unfit: 4, warning: 'calls wait' },
 } as const; // biome-ignore format: a record
 const doctorResults = [
   { part: 'agent', check: 'capture', status: 'fail', text: 'it fails', remedy: 'repair it' },

@@ -4,6 +4,7 @@
  */
 import { gunzipSync } from 'node:zlib';
 import * as z from 'zod';
+import { decodeRequest } from '../export/otlp_messages.ts';
 import type { Received } from './http_receiver.ts';
 
 export interface Answer {
@@ -209,6 +210,15 @@ export const RECEIVERS: Record<string, Receiver> = {
       .min(1)
       .safeParse(concatenated(plainBody(request)));
     return ok(request.path === '/services/collector/event' && events.success, 200);
+  },
+  otlp: (request) => {
+    if (request.headers.authorization !== 'Bearer T0PSECRETTOKEN') return { status: 401 };
+    if (request.headers['content-type'] !== 'application/x-protobuf') return { status: 415 };
+    const { headers, body } = request;
+    const bytes = headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+    const { resourceLogs } = decodeRequest(bytes);
+    const isEmpty = resourceLogs.length === 0;
+    return ok(request.path === '/v1/logs' && !isEmpty && bytes.length <= 4_000_000, 200);
   },
   datadog: (request) => {
     if (request.headers['dd-api-key'] !== 'T0PSECRETKEY') return { status: 403 };

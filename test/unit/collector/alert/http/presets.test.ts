@@ -27,6 +27,7 @@ function valuesOf(preset: string, url: string): Record<string, string> {
     jira: { url, email: 'ada@example.com', api_token: 'T0PSECRETTOKEN', project: 'SEC' },
     servicenow: { url, username: 'u', password: 'T0PSECRET' },
     splunk: { url, token: 'T0PSECRETTOKEN' },
+    otlp: { url: `${url}/v1/logs`, bearer_token: 'T0PSECRETTOKEN' },
     datadog: { url, api_key: 'T0PSECRETKEY' },
     elastic: { url, api_key: 'T0PSECRETKEY' },
     sentinel: {
@@ -41,7 +42,9 @@ async function standIn(preset: string) {
   const receiver = kept(
     await httpReceiver((response, number) => {
       const { status, body = null } = RECEIVERS[preset]!(receiver.received[number - 1]!);
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      // An answer of OTLP without a partial success is an empty message.
+      const text = preset === 'otlp' ? '' : JSON.stringify(body);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(text);
     }),
   );
   return { received: receiver.received, url: `http://127.0.0.1:${receiver.port}` };

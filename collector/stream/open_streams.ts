@@ -1,0 +1,50 @@
+/** Puts the streams of a collector together. */
+import type { Logger } from 'pino';
+import type { Call } from '../../protocol/call.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
+import { Lease } from '../admin/lease.ts';
+import type { Store } from '../store/store.ts';
+import { AuditSource } from './audit_source.ts';
+import { CallSource } from './call_source.ts';
+import { FindingReporter, type ReporterInsight } from './finding_reporter.ts';
+import { FindingSource } from './finding_source.ts';
+import { STREAMS_LEASE_MS, Streams } from './streams.ts';
+
+export interface StreamParts {
+  admin: AdminStore;
+  store: Store;
+  insight: ReporterInsight;
+  /** Returns the id of a call's workload. */
+  offenderOf: (call: Call) => string;
+  retention: () => Promise<{ raw_days: number; max_bytes: number }>;
+  publicUrl: string | null;
+  log: Logger;
+}
+
+export function openStreams(parts: StreamParts): { streams: Streams; lease: Lease } {
+  const { admin, store, insight, offenderOf, retention, publicUrl, log } = parts;
+  const lease = new Lease(admin, 'streams', { durationMs: STREAMS_LEASE_MS });
+  const nowUs = () => Date.now() * 1000;
+  const rows = admin.findings;
+  const reporter = new FindingReporter({ rows, insight, store, held: () => lease.held, publicUrl, nowUs });
+  const streams = new Streams({
+    admin,
+    lease,
+    sources: {
+      calls: new CallSource(store, offenderOf),
+      findings: new FindingSource(rows, nowUs),
+      audit: new AuditSource(admin.auditLog),
+    },
+    forgetCalls: () => store.noteArrivals(false),
+    report: () => reporter.report(),
+    bounds: async () => {
+      const [{ raw_days: rawDays, max_bytes: maxBytes }, { bytes }] = await Promise.all([
+        retention(),
+        store.statistics(),
+      ]);
+      return { rawDays, maxBytes, bytes };
+    },
+    log,
+  });
+  return { streams, lease };
+}
