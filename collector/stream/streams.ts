@@ -203,7 +203,8 @@ export class Streams {
     const secondsBehind = waitsSinceUs === null ? 0 : Math.max(0, (nowUs - waitsSinceUs) / 1e6);
     this.#lags = [...this.#lags.filter((lag) => lag.name !== name), { name, stream, behind, secondsBehind }];
     if (!isSent && known !== null && nowUs - known.notedUs < NOTE_US && behind > 0) return;
-    if (!isSent && behind === 0 && cursor.behind === 0 && cursor.warning === null && cursor.checkedUs !== null) return;
+    const isNoted = cursor.behind === 0 && cursor.warning === null && cursor.checkedUs !== null;
+    if (!isSent && behind === 0 && isNoted) return;
     if (known !== null) known.notedUs = nowUs;
     const warning =
       behind > 0 && stream === 'calls'
