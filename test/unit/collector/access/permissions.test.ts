@@ -315,7 +315,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       });
       try {
         const answer = await proxied.ask('GET', '/api/v1/session', { [PROXY_HEADER]: 'alice' });
-        assert.deepEqual(await answer.json(), { name: 'alice', role: 'viewer', via: 'proxy' });
+        assert.deepEqual(await answer.json(), { name: 'alice', role: 'viewer', scope: null, via: 'proxy' });
       } finally {
         await proxied.end();
       }
