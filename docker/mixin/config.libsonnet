@@ -9,8 +9,8 @@
     haproxySelector: 'job="haproxy"',
     // Labels that tell one collector from another. Metrics of the fleet are the same at each of them.
     instanceLabels: 'instance, pod, endpoint, container',
-    // Where the sections of docs/operate.md are read. Set it to your own copy where there is no way to this one.
-    runbookUrl: 'https://github.com/imdswatch/imdswatch/blob/main/docs/operate.md',
+    // Where your people read docs/operate.md. example.com belongs to nobody (RFC 2606): put your own address here.
+    runbookUrl: 'https://docs.example.com/imdswatch/operate.md',
     // Part of max_bytes that the store may use before an alert.
     storeNearlyFull: 0.9,
     certificateDays: 14,

@@ -198,7 +198,7 @@ describe('alert rules of Prometheus', () => {
     );
     for (const { alert, annotations } of rules) {
       const [address, anchor] = annotations['runbook_url']!.split('#');
-      assert.match(address!, /\/docs\/operate\.md$/, alert);
+      assert.match(address!, /\/operate\.md$/, alert);
       assert.equal(anchor, alert.toLowerCase());
       assert.match(sections.get(alert) ?? '', /\nMeans: [^\n]+[\s\S]*\nCheck: [^\n]+[\s\S]*\nDo: /, alert);
     }
