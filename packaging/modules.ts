@@ -83,6 +83,8 @@ const NOT_RUN_OF_SCOPE: Record<string, readonly string[]> = {
 };
 /** Files of the packages of a scope that do not run: Node imports the ES modules of OpenTelemetry. */
 const NOT_RUN_FILES_OF_SCOPE: Record<string, RegExp> = { '@opentelemetry': /\.cjs$/ };
+/** Packages of which another one also requires those files: prom-client that of OpenTelemetry's API. */
+const REQUIRED_TOO = ['@opentelemetry/api'];
 /** Packages that are only needed to compile. */
 const NOT_SHIPPED = ['@types', 'nan', 'node-addon-api', 'node-gyp-build', 'undici-types'];
 
@@ -112,7 +114,7 @@ export function prune(modules: string): string[] {
     const name = path.split('node_modules/').at(-1)!;
     const ofScope = NOT_RUN_OF_SCOPE[name.split('/')[0]!] ?? [];
     const files = NOT_RUN_FILES_OF_SCOPE[name.split('/')[0]!];
-    if (files !== undefined) removeFiles(join(modules, path), files);
+    if (files !== undefined && !REQUIRED_TOO.includes(name)) removeFiles(join(modules, path), files);
     for (const part of [...NOT_RUN_DIRECTORIES, ...ofScope, ...(NOT_RUN_OF[name] ?? [])]) {
       rmSync(join(modules, path, part), { recursive: true, force: true });
     }
