@@ -120,7 +120,12 @@ export const preset = z.strictObject({
 /** A preset as it is served: what is needed to add a destination. */
 export const destinationPreset = preset
   .pick({ name: true, title: true, description: true, parameters: true, digest: true, send_resolved: true })
-  .extend({ rules: z.array(alertRule), streams: z.array(streamName) });
+  .extend({
+    rules: z.array(alertRule),
+    streams: z.array(streamName),
+    /** Shapes that records of each stream can have, that of the preset first. */
+    shapes: z.partialRecord(streamName, z.array(shapeName)),
+  });
 
 function isSmall(tree: unknown): boolean {
   let nodes = 0;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { alertRule } from '../../contract/alert.ts';
 import { streamName } from '../../contract/export.ts';
 import { type DestinationPreset, type Preset, preset } from '../../contract/http_request.ts';
+import { shapesOf } from './preset_shapes.ts';
 
 const DIRECTORY = join(import.meta.dirname, '..', 'presets');
 
@@ -25,8 +26,13 @@ export async function servedPresets(): Promise<DestinationPreset[]> {
     digest: each.digest,
     send_resolved: each.send_resolved,
     rules: each.rules ?? [...alertRule.options],
-    streams: ['alerts', ...streamName.options.filter((name) => name !== 'alerts' && name in each.streams)],
+    ...streamsOf(each),
   }));
+}
+
+function streamsOf(each: Preset): Pick<DestinationPreset, 'streams' | 'shapes'> {
+  const streams = streamName.options.filter((name) => name === 'alerts' || name in each.streams);
+  return { streams, shapes: Object.fromEntries(streams.map((name) => [name, shapesOf(each, name)])) };
 }
 
 async function read(): Promise<ReadonlyMap<string, Preset>> {

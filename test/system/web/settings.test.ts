@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { PageFixture } from '../../support/web/page_fixture.ts';
 import { cannotBrowse } from '../../support/web/site.ts';
 import { Visit } from '../../support/web/visit.ts';
@@ -95,6 +96,66 @@ describe('the settings', { skip: cannotBrowse }, () => {
       await page.getByRole('button', { name: 'Remove' }).click();
       await page.getByRole('button', { name: 'Remove hook' }).click();
       await page.getByText('No destinations yet.').waitFor();
+      await visit.end();
+    } finally {
+      listener.close();
+    }
+  });
+
+  test('a stream is chosen with its shape, and the list shows what waits and why', async () => {
+    let isDown = false;
+    const bodies: string[] = [];
+    const listener = createServer((request, response) => {
+      const parts: Buffer[] = [];
+      request.on('data', (part: Buffer) => parts.push(part));
+      request.on('end', () => {
+        if (!isDown) bodies.push(gunzipSync(Buffer.concat(parts)).toString());
+        response.writeHead(isDown ? 503 : 200).end();
+      });
+    });
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    const { port } = listener.address() as AddressInfo;
+    try {
+      const visit = await fixture.begin();
+      const { page } = visit;
+      await visit.go('/settings/alerts');
+      await page.getByRole('button', { name: 'Add a destination' }).click();
+      await page.getByLabel('Name').fill('trail');
+      await page.getByLabel('URL').fill(`http://127.0.0.1:${port}/in`);
+      await page.getByLabel('Stream').selectOption('audit');
+      assert.equal(await page.getByLabel('New offender').count(), 0, 'rules are for alerts only');
+      const shapes = await page.getByLabel('Shape').locator('option').allInnerTexts();
+      assert.deepEqual(shapes, ['imdswatch (of the receiver)', 'OCSF 1.5', 'Elastic Common Schema 9.4']);
+      await page.getByLabel('Shape').selectOption('ocsf');
+      assert.deepEqual(await visit.violations(), []);
+      await page.getByRole('button', { name: 'Add destination' }).click();
+      const row = page.getByRole('row', { name: /trail/ });
+      await row.getByText('OCSF 1.5').waitFor();
+      const shown = async (text: string | RegExp) => {
+        while ((await row.getByText(text).count()) === 0) {
+          await page.waitForTimeout(500);
+          await page.reload();
+          await visit.settled();
+        }
+      };
+      await shown(/sent since/);
+      await row.getByRole('button', { name: 'Send test' }).click();
+      await row.getByText('Test record delivered').waitFor();
+      assert.equal(JSON.parse(bodies[0]!.split('\n')[0]!).metadata.version, '1.5.0');
+      isDown = true;
+      // The list of tokens is changed, which the audit log has.
+      await visit.go('/settings');
+      await page.getByLabel('Name').fill('day shift');
+      await page.getByRole('button', { name: 'Create token' }).click();
+      await page.getByRole('region', { name: 'The token' }).waitFor();
+      await visit.go('/settings/alerts');
+      await shown('the receiver answered HTTP 503');
+      await shown(/waiting/);
+      await shown(/behind/);
+      assert.deepEqual(await visit.violations(), []);
+      await row.getByRole('button', { name: 'Remove' }).click();
+      await row.getByRole('button', { name: 'Remove trail' }).click();
+      await row.waitFor({ state: 'detached' });
       await visit.end();
     } finally {
       listener.close();

@@ -1,18 +1,19 @@
-/** The destinations of alerts, and the recent alerts. */
+/** The destinations of alerts and of streams, and the recent alerts. */
 
 import { useState } from 'preact/hooks';
 import type { Alert } from '../../../collector/contract/alert.ts';
-import type { Destination } from '../../../collector/contract/destination.ts';
+import type { Destination, StreamProgress } from '../../../collector/contract/destination.ts';
 import { ALERT_RULES, PAGE_OF } from '../alert_rules.ts';
 import { request } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { useSession } from '../api/session.tsx';
-import { count } from '../format.ts';
+import { count, duration } from '../format.ts';
 import { Tag, type Tone } from '../parts/badge.tsx';
 import { Confirm, useAction } from '../parts/form.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
+import { SHAPES, STREAMS } from '../stream_names.ts';
 import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DestinationForm } from './settings_destination.tsx';
@@ -69,11 +70,12 @@ function Destinations() {
           {({ items }) =>
             items.length === 0 ? (
               <EmptyNotice title="No destinations yet.">
-                Add a webhook, a Slack channel, syslog or email to receive alerts.
+                Add a webhook, a Slack channel, syslog or email to receive alerts, or a receiver of every
+                call, finding or entry of the audit log.
               </EmptyNotice>
             ) : (
               <Table
-                caption="Destinations of alerts"
+                caption="Destinations of alerts and streams"
                 rows={items}
                 rowKey={({ id }) => id}
                 rowClass={({ enabled }) => (enabled ? '' : 'over')}
@@ -91,9 +93,9 @@ function Destinations() {
                     ),
                   },
                   {
-                    label: 'Alerts about',
+                    label: 'Receives',
                     only: 'medium',
-                    cell: ({ rules }) => rules.map((rule) => ALERT_RULES[rule]).join(', '),
+                    cell: (destination) => <Receives destination={destination} />,
                   },
                   { label: 'Delivery', cell: (destination) => <Delivery destination={destination} /> },
                   {
@@ -112,17 +114,31 @@ function Destinations() {
   );
 }
 
-function Delivery({
-  destination: { enabled, last_delivered, last_error, waiting, given_up, last_given_up, given_up_reason },
-}: {
-  destination: Destination;
-}) {
+function Receives({ destination: { stream, shape, rules } }: { destination: Destination }) {
+  if (stream === 'alerts') {
+    return rules.length === Object.keys(ALERT_RULES).length
+      ? 'All alerts'
+      : `Alerts: ${rules.map((rule) => ALERT_RULES[rule]).join(', ')}`;
+  }
+  return (
+    <span class="stacked">
+      <span>{STREAMS[stream].label}</span>
+      {shape !== null && <span class="quiet">{SHAPES[shape]}</span>}
+    </span>
+  );
+}
+
+function Delivery({ destination }: { destination: Destination }) {
+  const { enabled, last_delivered, last_error, given_up, last_given_up, given_up_reason } = destination;
+  const { progress } = destination;
+  const waiting = progress?.behind ?? destination.waiting;
   return (
     <span class="stacked">
       <span>
         {enabled ? <RelativeTime at={last_delivered} none="nothing sent yet" /> : <Tag>Disabled</Tag>}
         {waiting > 0 && <Tag tone="medium">{`${count(waiting)} waiting`}</Tag>}
       </span>
+      {progress && <StreamProgressLines progress={progress} />}
       {last_error && <span class="error-line">{last_error}</span>}
       {given_up > 0 && (
         <span class="error-line">
@@ -133,6 +149,36 @@ function Delivery({
       )}
     </span>
   );
+}
+
+/** Shows how far a stream was sent, and how many records never will be. */
+function StreamProgressLines({ progress }: { progress: StreamProgress }) {
+  const { since, sent, behind, oldest, checked, deleted, unfit, warning } = progress;
+  return (
+    <>
+      <span class="quiet">
+        {since === null ? (
+          'The stream begins within some seconds.'
+        ) : (
+          <>
+            {`${count(sent)} sent since `}
+            <RelativeTime at={since} />
+          </>
+        )}
+      </span>
+      {behind > 0 && oldest !== null && checked !== null && (
+        <span class="quiet">{`${duration(secondsBehind(oldest, checked))} behind`}</span>
+      )}
+      {warning !== null && <span class="error-line">{warning}</span>}
+      {deleted > 0 && <span class="error-line">{`${count(deleted)} deleted before they could be sent`}</span>}
+      {unfit > 0 && <span class="error-line">{`${count(unfit)} have no form in this shape`}</span>}
+    </>
+  );
+}
+
+/** Returns the time between the first record that waits and the last check, by the clock of the collector. */
+function secondsBehind(oldest: string, checked: string): number {
+  return Math.max(0, Date.parse(checked) - Date.parse(oldest)) / 1000;
 }
 
 function DestinationActions({ destination, reload }: { destination: Destination; reload: () => void }) {
@@ -178,7 +224,11 @@ function DestinationActions({ destination, reload }: { destination: Destination;
         }}
       />
       <span role="status">
-        {tested && <Tag tone="good">Test alert delivered</Tag>}
+        {tested && (
+          <Tag tone="good">
+            {destination.stream === 'alerts' ? 'Test alert delivered' : 'Test record delivered'}
+          </Tag>
+        )}
         {action.problem && <span class="error-line">{action.problem.message}</span>}
       </span>
     </span>

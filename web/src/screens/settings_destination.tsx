@@ -1,13 +1,15 @@
-/** The form that adds a destination of alerts. */
+/** The form that adds a destination of alerts, or of a stream of records. */
 import { useState } from 'preact/hooks';
 import type { AlertRule } from '../../../collector/contract/alert.ts';
 import type { Destination, DestinationConfig } from '../../../collector/contract/destination.ts';
+import type { ShapeName, StreamName } from '../../../collector/contract/export.ts';
 import type { DestinationPreset } from '../../../collector/contract/http_request.ts';
 import { ALERT_RULES } from '../alert_rules.ts';
 import { request } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
 import { ResourceView } from '../parts/states.tsx';
+import { SHAPES, STREAMS } from '../stream_names.ts';
 import './settings_destination.css';
 
 /** Channels that are no presets. */
@@ -76,16 +78,26 @@ interface ReceiverFormProps {
 
 function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
   const [receiver, setReceiver] = useState('webhook');
+  const [chosen, setChosen] = useState<StreamName>('alerts');
   const action = useAction();
   const preset = presets.find(({ name }) => name === receiver);
+  const streams = preset?.streams ?? ['alerts'];
+  const stream = streams.includes(chosen) ? chosen : 'alerts';
+  const shapes = preset?.shapes[stream] ?? [];
   const submit = (values: FormData) => {
     const config =
       preset === undefined ? readConfig(receiver as Channel, values) : presetConfig(preset, values);
-    const body = {
-      name: String(values.get('name')).trim(),
+    const shape = String(values.get('shape') ?? '');
+    const ofAlerts = {
       rules: values.getAll('rules') as AlertRule[],
       digest: values.has('digest'),
       send_resolved: values.has('send_resolved'),
+    };
+    const body = {
+      name: String(values.get('name')).trim(),
+      stream,
+      ...(shape === '' ? {} : { shape }),
+      ...(stream === 'alerts' ? ofAlerts : {}),
       config,
     };
     void action.run(async () => {
@@ -113,8 +125,48 @@ function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
       <Field label="Name">
         <input name="name" required maxLength={100} autocomplete="off" />
       </Field>
+      {streams.length > 1 && (
+        <Field label="Stream" hint={STREAMS[stream].hint}>
+          <select value={stream} onChange={(event) => setChosen(event.currentTarget.value as StreamName)}>
+            {streams.map((name) => (
+              <option key={name} value={name}>
+                {STREAMS[name].label}
+              </option>
+            ))}
+          </select>
+        </Field>
+      )}
+      {shapes.length > 1 && <ShapeField key={`shape of ${receiver} ${stream}`} shapes={shapes} />}
       <FieldList key={receiver} fields={fields} />
-      <fieldset key={`options of ${receiver}`} class="rules">
+      {stream === 'alerts' && <AlertOptions key={receiver} receiver={receiver} preset={preset} />}
+    </Form>
+  );
+}
+
+function ShapeField({ shapes: [own, ...others] }: { shapes: readonly ShapeName[] }) {
+  return (
+    <Field label="Shape" hint="The form of the records that are sent.">
+      <select name="shape">
+        <option value="">{`${SHAPES[own!]} (of the receiver)`}</option>
+        {others.map((name) => (
+          <option key={name} value={name}>
+            {SHAPES[name]}
+          </option>
+        ))}
+      </select>
+    </Field>
+  );
+}
+
+interface AlertOptionsProps {
+  receiver: string;
+  preset: DestinationPreset | undefined;
+}
+
+function AlertOptions({ receiver, preset }: AlertOptionsProps) {
+  return (
+    <>
+      <fieldset class="rules">
         <legend>Sent as</legend>
         <label class="check">
           <input type="checkbox" name="digest" defaultChecked={preset?.digest ?? receiver === 'email'} />
@@ -125,7 +177,7 @@ function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
           Also when something is over
         </label>
       </fieldset>
-      <fieldset key={`rules of ${receiver}`} class="rules">
+      <fieldset class="rules">
         <legend>Alerts about</legend>
         {Object.entries(ALERT_RULES).map(([rule, label]) => (
           <label key={rule} class="check">
@@ -139,7 +191,7 @@ function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
           </label>
         ))}
       </fieldset>
-    </Form>
+    </>
   );
 }
 
