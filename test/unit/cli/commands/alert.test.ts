@@ -81,7 +81,7 @@ test('add, list, try and remove, on the database of a running collector', async 
       listed.stdout,
       /^chat +slack +http:\/\/127\.0\.0\.1:\d+\/… +host_silent +0 +never\n +last error: the receiver answered HTTP 503$/m,
     );
-    assert.match(listed.stdout, /^soc +webhook .* all +0 +\d{4}-/m);
+    assert.match(listed.stdout, /^soc +webhook .* alerts +0 +\d{4}-/m);
     for (const { stdout, stderr } of [added, one, all, listed])
       assert.doesNotMatch(stdout + stderr, /T0PSECRET/);
 
@@ -183,6 +183,6 @@ test('an error about a file names the key and never the value', () => {
 test('help, and a verb that does not exist', async () => {
   const help = await imdswatch('--help');
   assert.equal(help.code, 0);
-  assert.match(help.stdout, /alert add \[--preset NAME\] \[--from-file FILE\]/);
+  assert.match(help.stdout, /alert add \[--preset NAME\] \[--stream STREAM\]/);
   assert.equal((await imdswatch('tell')).code, 2);
 });
