@@ -254,6 +254,7 @@ async function compose(
       stored: writer.stored(),
       agentVersions: ingest.agentVersions(),
       certificateEndsMs: tls?.expiresMs ?? null,
+      streams: streams.states(),
     }),
     metricsGroupTag: settings.metrics_group_tag ?? null,
     unready: async () => (isDraining ? DRAINING : problem()),

@@ -3,6 +3,7 @@
  * joined with `max`, never added up. Names that people give, such as owners, are labels of bounded number.
  */
 import { Gauge, type Registry } from 'prom-client';
+import type { Destination } from '../contract/destination.ts';
 import type { Host, Overview, ReadinessGroup } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import type { StoreStatistics } from '../store/store.ts';
@@ -18,7 +19,7 @@ export interface Findings {
   statistics: StoreStatistics;
   /** Limit of the store; null where retention could not be read. */
   maxBytes: number;
-  destinations: readonly { enabled: boolean; waiting: number; last_error: string | null }[];
+  destinations: readonly Pick<Destination, 'enabled' | 'waiting' | 'last_error' | 'progress'>[];
   /** Hosts by the tag of the setting `metrics_group_tag`, the largest group first; null without it. */
   groups: readonly ReadinessGroup[] | null;
   /** Time since the findings were computed. */
@@ -79,7 +80,7 @@ export class FleetMetrics {
       ),
       destinations: gauge(
         'alert_destinations',
-        'Destinations of alerts, by state. Failing: alerts wait, and the last attempt failed.',
+        'Destinations of alerts and streams, by state. Failing: something waits, and the last attempt failed.',
         ['state'],
       ),
       waiting: gauge('alerts_waiting', 'Alerts that wait for delivery to destinations that are switched on.'),
@@ -147,13 +148,13 @@ export class FleetMetrics {
   #putDestinations(all: Findings['destinations']): void {
     const states = { working: 0, failing: 0, off: 0 };
     let waiting = 0;
-    for (const { enabled, waiting: own, last_error } of all) {
+    for (const { enabled, waiting: own, last_error, progress } of all) {
       if (!enabled) {
         states.off += 1;
         continue;
       }
       waiting += own;
-      states[own > 0 && last_error !== null ? 'failing' : 'working'] += 1;
+      states[(progress?.behind ?? own) > 0 && last_error !== null ? 'failing' : 'working'] += 1;
     }
     for (const [state, count] of Object.entries(states)) this.#gauges.destinations.set({ state }, count);
     this.#gauges.waiting.set(waiting);

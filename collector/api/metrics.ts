@@ -1,6 +1,7 @@
 /**
  * Metrics in Prometheus' text format. The values of labels are few: routes as the API defines them, states, verdicts,
- * severities, at most 50 owners and groups that people name, and at most 20 releases of agents. They are never a host or a path.
+ * severities, at most 50 owners and groups and 100 destinations that people name, and at most 20 releases of agents. They are
+ * never a host or a path.
  */
 import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -13,6 +14,7 @@ import type { ApiEnv } from './env.ts';
 import { type Findings, FleetMetrics } from './fleet_metrics.ts';
 import { isApiPath } from './paths.ts';
 import { StageMetrics } from './stage_metrics.ts';
+import { type ObservedStream, StreamMetrics } from './stream_metrics.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
 /** Releases of agents with a label of their own. The rest is counted as `other`. */
@@ -27,6 +29,7 @@ export interface Observed {
   agentVersions: ReadonlyMap<string, number>;
   /** End of the collector's certificate in milliseconds since 1970; null without TLS. */
   certificateEndsMs: number | null;
+  streams: readonly ObservedStream[];
 }
 
 /** Describes what a collector can do now. */
@@ -72,6 +75,7 @@ export class ApiMetrics {
   readonly #unwatched: Counter;
   readonly #fleet: FleetMetrics;
   readonly #stages: StageMetrics;
+  readonly #streams: StreamMetrics;
   readonly #standbyLag: Gauge;
   readonly #standbyUsable: Gauge;
   readonly #questions: Counter;
@@ -171,6 +175,7 @@ export class ApiMetrics {
     );
     this.#fleet = new FleetMetrics(this.#registry);
     this.#stages = new StageMetrics(this.#registry);
+    this.#streams = new StreamMetrics(this.#registry);
   }
 
   middleware(): MiddlewareHandler<ApiEnv> {
@@ -227,6 +232,7 @@ export class ApiMetrics {
     if (state.certificateEndsMs === null) this.#certificateEnds.remove();
     else this.#certificateEnds.set(state.certificateEndsMs / 1000);
     this.#stages.put(stages);
+    this.#streams.put(state.streams);
     if (findings === null) this.#findingsFailures.inc();
     this.#fleet.put(findings);
     return this.#registry.metrics();

@@ -324,6 +324,11 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
     'retention.rollups_deleted': 'rollups',
     'retention.coverage_deleted': 'coverage',
   }),
+  single(
+    'stream_rounds_failed_total',
+    'Rounds of streams that failed, because a stream could not be read or its place could not be stored.',
+    'streams.rounds_failed',
+  ),
   family(
     'tls_reloads_total',
     'Loads of a changed certificate, by result. Where one failed the old one stays in use.',

@@ -1,4 +1,6 @@
-/** Counts what happened to the records of all streams since the start of this process. */
+/** Counts what happened to the records of each destination since the start of this process. */
+import type { StreamName } from '../contract/export.ts';
+
 const NAMES = [
   'sent',
   'attempts_failed',
@@ -7,19 +9,50 @@ const NAMES = [
   'given_up_partial',
   'unfit',
   'deleted_unsent',
-  'rounds_failed',
 ] as const;
 
-export type StreamCounter = (typeof NAMES)[number];
+export type StreamCounts = Record<(typeof NAMES)[number], number>;
+
+/** A destination of a stream, for metrics. */
+export interface StreamState {
+  name: string;
+  stream: StreamName;
+  counts: Readonly<StreamCounts>;
+  /** The records that wait; null where another collector sends. */
+  waiting: { records: number; seconds: number } | null;
+}
 
 export class StreamCounters {
-  readonly #counts = Object.fromEntries(NAMES.map((name) => [name, 0])) as Record<StreamCounter, number>;
+  readonly #states = new Map<string, StreamState & { counts: StreamCounts }>();
 
-  add(name: StreamCounter, count: number): void {
-    this.#counts[name] += count;
+  /** Returns the counts of a destination, which the caller adds to. */
+  countsOf({ id, name, stream }: { id: string; name: string; stream: StreamName }): StreamCounts {
+    const found = this.#states.get(id);
+    if (found !== undefined) {
+      found.name = name;
+      return found.counts;
+    }
+    const counts = Object.fromEntries(NAMES.map((each) => [each, 0])) as StreamCounts;
+    this.#states.set(id, { name, stream, counts, waiting: null });
+    return counts;
   }
 
-  all(): Record<StreamCounter, number> {
-    return { ...this.#counts };
+  noteWaiting(id: string, waiting: NonNullable<StreamState['waiting']>): void {
+    const found = this.#states.get(id);
+    if (found !== undefined) found.waiting = waiting;
+  }
+
+  /** Forgets what waits, because another collector knows it now. The counts stay, because they only grow. */
+  forgetWaiting(): void {
+    for (const state of this.#states.values()) state.waiting = null;
+  }
+
+  /** Forgets destinations that are gone. */
+  keep(ids: ReadonlySet<string>): void {
+    for (const id of this.#states.keys()) if (!ids.has(id)) this.#states.delete(id);
+  }
+
+  all(): readonly StreamState[] {
+    return [...this.#states.values()];
   }
 }

@@ -12,7 +12,7 @@ import { SEND_TIMEOUT_MS } from '../alert/channels/channel.ts';
 import { type Failure, failureOf } from '../alert/failure.ts';
 import type { Outgoing, StreamRequest } from '../alert/http/stream_request.ts';
 import { withoutSecrets } from '../alert/send.ts';
-import type { StreamCounters } from './stream_counters.ts';
+import type { StreamCounts } from './stream_counters.ts';
 import type { StreamSource } from './stream_source.ts';
 
 /** Records that are read at a time. An ordinary call has some 2,000 characters, one with many long arguments 100,000. */
@@ -36,7 +36,7 @@ export interface DeliveryOptions {
   cursors: AdminStore['cursors'];
   noteError: (error: string) => Promise<void>;
   held: () => Held | null;
-  counters: StreamCounters;
+  counts: StreamCounts;
   log: Logger;
   nowUs: () => number;
   /** Ends attempts in progress. */
@@ -116,7 +116,7 @@ export class StreamDelivery {
 
   /** Sends records in one request, or in smaller ones. Returns the position that was reached; null where none was. */
   async #send(from: number, records: readonly Outgoing[]): Promise<number | null> {
-    const { counters } = this.#options;
+    const { counts } = this.#options;
     const to = records.at(-1)!.position;
     const failed = records.filter(({ error }) => error !== null);
     if (failed.length > 0 && records.length > 1) return this.#divide(from, records);
@@ -138,7 +138,7 @@ export class StreamDelivery {
     const reason = givenUp === 0 ? null : `the receiver took only a part: ${this.#clean(result.message)}`;
     const deleted = this.#deletedIn(from, to, records.length);
     if (!(await this.#advance({ from, to, sent, deleted, unfit, givenUp, reason }))) return null;
-    counters.add('given_up_partial', givenUp);
+    counts.given_up_partial += givenUp;
     return to;
   }
 
@@ -157,7 +157,7 @@ export class StreamDelivery {
     why: 'refused' | 'template',
     error: string,
   ): Promise<number | null> {
-    const { destination, counters, log, noteError } = this.#options;
+    const { destination, counts, log, noteError } = this.#options;
     this.#refused += 1;
     if (this.#refused > MAX_REFUSED) {
       this.#refused = 0;
@@ -168,19 +168,19 @@ export class StreamDelivery {
     const reason = `it was refused: ${error}`;
     const deleted = this.#deletedIn(from, to, 1);
     if (!(await this.#advance({ ...NO_PROGRESS, from, to, deleted, givenUp: 1, reason }))) return null;
-    counters.add(`given_up_${why}`, 1);
+    counts[`given_up_${why}`] += 1;
     await noteError(`gave up a record: ${error}`);
     log.error({ destination: destination.name, error }, 'a record of a stream was given up: it was refused');
     return to;
   }
 
   async #attempt(records: readonly Outgoing[]) {
-    const { request, signal: stop, counters } = this.#options;
+    const { request, signal: stop, counts } = this.#options;
     const timeout = AbortSignal.timeout(SEND_TIMEOUT_MS);
     try {
       return await request.send(records, AbortSignal.any([timeout, stop]));
     } catch (error) {
-      if (!stop.aborted) counters.add('attempts_failed', 1);
+      if (!stop.aborted) counts.attempts_failed += 1;
       if (timeout.aborted) {
         return {
           error: `no answer within ${SEND_TIMEOUT_MS / 1000} s`,
@@ -206,12 +206,12 @@ export class StreamDelivery {
   }
 
   async #advance(progress: Progress): Promise<boolean> {
-    const { destination, cursors, nowUs, held, counters } = this.#options;
+    const { destination, cursors, nowUs, held, counts } = this.#options;
     const moved = await cursors.advance(destination.id, progress, nowUs(), held());
     if (!moved) return false;
-    counters.add('sent', progress.sent);
-    counters.add('deleted_unsent', progress.deleted);
-    counters.add('unfit', progress.unfit);
+    counts.sent += progress.sent;
+    counts.deleted_unsent += progress.deleted;
+    counts.unfit += progress.unfit;
     return true;
   }
 

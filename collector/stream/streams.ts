@@ -13,7 +13,7 @@ import { byNameService, type Resolve } from '../alert/guarded_connect.ts';
 import { StreamRequest } from '../alert/http/stream_request.ts';
 import type { StreamName } from '../contract/export.ts';
 import { type RetentionBounds, warningOf } from './retention_warning.ts';
-import { StreamCounters } from './stream_counters.ts';
+import { StreamCounters, type StreamState } from './stream_counters.ts';
 import { StreamDelivery } from './stream_delivery.ts';
 import type { StreamSource, Waiting } from './stream_source.ts';
 
@@ -51,21 +51,13 @@ interface Known {
   notedUs: number;
 }
 
-/** The state of all streams for metrics. */
-export interface StreamLag {
-  name: string;
-  stream: StreamName;
-  behind: number;
-  secondsBehind: number;
-}
-
 export class Streams {
   readonly #options: StreamsOptions;
   readonly #now: () => number;
   readonly #counters = new StreamCounters();
   readonly #known = new Map<string, Known>();
   readonly #running = new Map<string, Promise<void>>();
-  #lags: StreamLag[] = [];
+  #roundsFailed = 0;
   #timer: NodeJS.Timeout | null = null;
   #round: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -96,12 +88,12 @@ export class Streams {
   }
 
   counters(): Record<string, number> {
-    return this.#counters.all();
+    return { rounds_failed: this.#roundsFailed };
   }
 
-  /** Returns how far behind each destination is, as far as this collector sends. */
-  lags(): readonly StreamLag[] {
-    return this.#lags;
+  /** Returns what this collector did for each destination, and what waits where it is the one that sends. */
+  states(): readonly StreamState[] {
+    return this.#counters.all();
   }
 
   /**
@@ -118,12 +110,14 @@ export class Streams {
     const held = await lease.take();
     if (held === null) {
       this.#forget(() => true);
-      this.#lags = [];
+      this.#counters.forgetWaiting();
       this.#epoch = null;
       return;
     }
     const destinations = (await admin.alerts.destinations()).filter(({ stream }) => stream !== 'alerts');
     this.#forget((id) => !destinations.some((each) => each.id === id));
+    this.#counters.keep(new Set(destinations.map(({ id }) => id)));
+    for (const each of destinations) this.#counters.countsOf(each);
     await this.#wantCalls(destinations, held.epoch);
     if (destinations.length === 0) return;
     if (destinations.some(({ stream }) => stream === 'findings')) await report();
@@ -139,7 +133,7 @@ export class Streams {
       const round = this.#send(destination, cursor, source)
         .catch((error: Error) => {
           if (error instanceof LeaseLostError) return;
-          this.#counters.add('rounds_failed', 1);
+          this.#roundsFailed += 1;
           const fields = { destination: destination.name, error: error.message };
           this.#options.log.error(fields, 'a stream could not be read, or its place could not be stored');
         })
@@ -184,7 +178,8 @@ export class Streams {
     if (this.#isStopped) abort.abort();
     const delivery = new StreamDelivery({
       ...{ destination, request, source: sources[stream as Streamed], cursors: admin.cursors, noteError },
-      ...{ held: () => lease.held, counters: this.#counters, log, nowUs, signal: abort.signal },
+      ...{ held: () => lease.held, log, nowUs, signal: abort.signal },
+      counts: this.#counters.countsOf(destination),
     });
     const known = { config: text, delivery, abort, notedUs: 0 };
     this.#known.set(id, known);
@@ -201,7 +196,7 @@ export class Streams {
   ): Promise<void> {
     const nowUs = this.#nowUs();
     const secondsBehind = waitsSinceUs === null ? 0 : Math.max(0, (nowUs - waitsSinceUs) / 1e6);
-    this.#lags = [...this.#lags.filter((lag) => lag.name !== name), { name, stream, behind, secondsBehind }];
+    this.#counters.noteWaiting(id, { records: behind, seconds: secondsBehind });
     if (!isSent && known !== null && nowUs - known.notedUs < NOTE_US && behind > 0) return;
     const isNoted = cursor.behind === 0 && cursor.warning === null && cursor.checkedUs !== null;
     if (!isSent && behind === 0 && isNoted) return;
@@ -261,7 +256,7 @@ export class Streams {
     this.#timer = setTimeout(() => {
       this.#round = this.#begin()
         .catch((error: Error) => {
-          this.#counters.add('rounds_failed', 1);
+          this.#roundsFailed += 1;
           this.#options.log.error({ error: error.message }, 'streams could not be sent: a database failed');
         })
         .then(() => this.#schedule(INTERVAL_MS));

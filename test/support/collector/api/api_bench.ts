@@ -128,6 +128,17 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       },
       agentVersions: new Map([['0.1.0', 3]]),
       certificateEndsMs: 2_000_000_000_000,
+      streams: [
+        {
+          name: 'lake "1"',
+          stream: 'calls',
+          counts: {
+            ...{ sent: 900, attempts_failed: 3, deleted_unsent: 5, unfit: 2 },
+            ...{ given_up_refused: 1, given_up_partial: 4, given_up_template: 0 },
+          },
+          waiting: { records: 7, seconds: 12.5 },
+        },
+      ],
     }),
     metricsGroupTag: null,
     unready: async () => null,

@@ -79,15 +79,21 @@ test('values of the tag: the largest by name, the rest as other, and hosts witho
   assert.equal((await samples({}, 'imdswatch_group_v1_calls')).size, 0);
 });
 
-test('destinations: one that is off neither fails nor waits', async () => {
+const progressOf = (behind: number) => ({
+  ...{ since: null, sent: 0, behind, oldest: null, checked: null, deleted: 0, unfit: 0, warning: null },
+});
+
+test('destinations: one that is off neither fails nor waits, and a stream fails by what waits', async () => {
   const destinations = [
-    { enabled: true, waiting: 3, last_error: 'refused' },
-    { enabled: true, waiting: 2, last_error: null },
-    { enabled: true, waiting: 0, last_error: 'refused' },
-    { enabled: false, waiting: 9, last_error: 'refused' },
+    { enabled: true, waiting: 3, last_error: 'refused', progress: null },
+    { enabled: true, waiting: 2, last_error: null, progress: null },
+    { enabled: true, waiting: 0, last_error: 'refused', progress: null },
+    { enabled: false, waiting: 9, last_error: 'refused', progress: null },
+    { enabled: true, waiting: 0, last_error: 'refused', progress: progressOf(7) },
+    { enabled: true, waiting: 0, last_error: 'refused', progress: progressOf(0) },
   ];
   const states = await samples({ destinations }, 'imdswatch_alert_destinations');
-  assert.deepEqual(Object.fromEntries(states), { working: 2, failing: 1, off: 1 });
+  assert.deepEqual(Object.fromEntries(states), { working: 3, failing: 2, off: 1 });
   assert.equal((await samples({ destinations }, 'imdswatch_alerts_waiting')).get(''), 5);
 });
 

@@ -73,6 +73,16 @@ test('metrics: well formed, named by the conventions of Prometheus, with few lab
   assert.equal(value('imdswatch_losses_total', '{stage="capture",counter="dropped"}'), 2);
   assert.equal(value('imdswatch_unwatched_seconds_total', '{stage="watch",counter="stalled"}'), 1.5);
   assert.equal(value('imdswatch_tls_certificate_expiry_timestamp_seconds', ''), 2_000_000_000);
+  const ofStream = (family: string, reason = '') =>
+    value(`imdswatch_stream_${family}`, `{destination="lake \\"1\\"",stream="calls"${reason}}`);
+  assert.equal(ofStream('records_sent_total'), 900);
+  assert.equal(ofStream('attempts_failed_total'), 3);
+  assert.equal(ofStream('records_deleted_total'), 5);
+  assert.equal(ofStream('records_given_up_total', ',reason="refused"'), 1);
+  assert.equal(ofStream('records_given_up_total', ',reason="partial_success"'), 4);
+  assert.equal(ofStream('records_given_up_total', ',reason="no_form"'), 2);
+  assert.equal(ofStream('waiting_records'), 7);
+  assert.equal(ofStream('behind_seconds'), 12.5);
   assert.equal(families.get('imdswatch_group_hosts_readiness')!.samples.size, 0);
   assert.equal(families.get('imdswatch_other_counters')!.samples.size, 0);
   // This collector has no such stage.

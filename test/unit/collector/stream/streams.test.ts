@@ -123,7 +123,7 @@ test('the one record that is refused is found, counted and shown; the others arr
   const { given_up: givenUp, given_up_reason: reason, progress } = await b.progress(id);
   assert.deepEqual([givenUp, progress!.sent, progress!.behind], [1, 63, 0]);
   assert.equal(reason, 'it was refused: the receiver answered HTTP 400');
-  assert.equal(b.streams.counters()['given_up_refused'], 1);
+  assert.equal(b.streams.states()[0]!.counts.given_up_refused, 1);
 });
 
 test('a receiver that refuses everything blocks the destination: it is not emptied', async () => {
@@ -139,6 +139,26 @@ test('a receiver that refuses everything blocks the destination: it is not empti
   const requests = target.received.length;
   await b.round(60);
   assert.equal(target.received.length, requests, 'it waits for an hour');
+});
+
+test('a collector shows what it did for each destination, and what waits, until the destination is removed', async () => {
+  const b = bench();
+  let isDown = true;
+  const target = await receiver((response) => status(isDown ? 503 : 200)(response));
+  const id = await b.add('calls', target.url);
+  await write(b, [stream(host('a'))], 1, 30);
+  await b.round(20);
+  const [state] = b.streams.states();
+  assert.deepEqual([state!.name, state!.stream, state!.waiting!.records], ['calls', 'calls', 30]);
+  assert.ok(state!.waiting!.seconds >= 19, `${state!.waiting!.seconds} s`);
+  assert.deepEqual([state!.counts.attempts_failed, state!.counts.sent], [1, 0]);
+  isDown = false;
+  await b.round(60);
+  await b.round();
+  assert.deepEqual([state!.counts.sent, b.streams.states()[0]!.waiting], [30, { records: 0, seconds: 0 }]);
+  await b.destinations.remove(id);
+  await b.round();
+  assert.deepEqual(b.streams.states(), []);
 });
 
 test('Retry-After is respected', async () => {
@@ -232,7 +252,7 @@ test('secrets of the destination are in no list, log or error', async () => {
   const shown = JSON.stringify([
     await b.destinations.list(),
     await b.progress(id),
-    b.streams.lags(),
+    b.streams.states(),
     b.logged,
   ]);
   for (const secret of [SECRET, 'T0PSECRETPATH', 'T0PSECRETKEY']) assert.ok(!shown.includes(secret));
