@@ -161,6 +161,27 @@ test('a collector shows what it did for each destination, and what waits, until 
   assert.deepEqual(b.streams.states(), []);
 });
 
+test('what a receiver of OTLP rejects in a partial success is counted as given up, and not sent again', async () => {
+  const b = bench();
+  const target = await receiver((response) => {
+    const partialSuccess = { rejectedLogRecords: '3', errorMessage: 'too old' };
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ partialSuccess }));
+  });
+  const id = await b.add('calls', target.url, {
+    shape: 'otlp',
+    batch: { form: 'otlp_json', key: '', max_items: 100, max_bytes: 1e6, max_seconds: 0 },
+  });
+  await write(b, [stream(host('a'))], 1, 10);
+  await b.round();
+  await b.round(60);
+  assert.equal(target.received.length, 1);
+  const { progress, given_up: givenUp, given_up_reason: reason } = await b.progress(id);
+  assert.deepEqual([progress!.sent, progress!.behind, givenUp], [7, 0, 3]);
+  assert.match(reason!, /^the receiver took only a part: .*too old/);
+  const { given_up_partial: partial, sent } = b.streams.states()[0]!.counts;
+  assert.deepEqual([partial, sent], [3, 7]);
+});
+
 test('Retry-After is respected', async () => {
   const b = bench();
   let isBusy = true;
