@@ -134,7 +134,14 @@ async function fillAdminData(dataDir: string): Promise<void> {
   await admin.transaction('access', async ({ tokens }) => {
     for (const [number, secret] of TOKENS.entries()) {
       await tokens.insert({
-        ...{ id: `admin-${number}`, hash: hashOf(secret), kind: 'person', role: 'admin', hostId: null, scope: null },
+        ...{
+          id: `admin-${number}`,
+          hash: hashOf(secret),
+          kind: 'person',
+          role: 'admin',
+          hostId: null,
+          scope: null,
+        },
         ...{ name: `admin ${number}`, createdMs: NOW_MS - 1, createdBy: 'ada', expiresMs: null },
         ...{ lastUsedMs: NOW_MS, revokedMs: null, enrolmentKeyHash: null, enrolled: 0 },
       });

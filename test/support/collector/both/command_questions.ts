@@ -10,26 +10,26 @@ interface Question {
   args: readonly string[];
   /** The command has no option `--collector`: it is about the store of this machine. */
   isLocal?: boolean;
+  /** The command prints JSON always, and has no option for it. */
+  isJson?: boolean;
 }
 
 const QUESTIONS: readonly Question[] = [
-  { command: 'offenders', args: [] },
   { command: 'offenders', args: ['--all'] },
-  { command: 'offenders', args: ['--since', 'all'] },
   { command: 'offenders', args: ['--since', '30h'] },
   { command: 'offenders', args: ['--fix-first'] },
   { command: 'offenders', args: ['--burn-down'] },
   { command: 'readiness', args: [] },
-  { command: 'readiness', args: ['--host', 'web-5'] },
   { command: 'readiness', args: ['--host', 'i-Apple'] },
-  ...['asg', 'template', 'image', 'account', 'region', 'zone', 'type', 'tag:team'].map((by) => ({
-    command: 'readiness',
-    args: ['--group-by', by],
-  })),
-  ...['asg:group-1', 'asg:group-Apple', 'tag:team=shop', 'template:lt-1'].map((group) => ({
+  ...['asg', 'image', 'tag:team'].map((by) => ({ command: 'readiness', args: ['--group-by', by] })),
+  ...['asg:group-Apple', 'template:lt-1'].map((group) => ({
     command: 'readiness',
     args: ['--group', group],
   })),
+  ...['native', 'otlp', 'ocsf', 'ecs'].map((shape) => ({
+    ...{ command: 'calls', args: ['--since', '30h', '--format', shape], isJson: true },
+  })),
+  { command: 'calls', args: ['--since', 'all', '--imds-version', '2'], isJson: true },
   { command: 'token', args: ['list'], isLocal: true },
   { command: 'alert', args: ['list'], isLocal: true },
 ];
@@ -50,11 +50,11 @@ export async function answersOfCommands({ collector, storeArgs }: Side): Promise
   };
   const answers = new Map<string, string>();
   try {
-    for (const { command, args, isLocal } of QUESTIONS) {
+    for (const { command, args, isLocal, isJson } of QUESTIONS) {
       const { run } = (await import(`../../../../cli/commands/${command}.ts`)) as { run: Command };
       for (const [way, more] of Object.entries(ways)) {
         if (isLocal && way !== 'on the store') continue;
-        for (const format of [[], ['--json']]) {
+        for (const format of isJson ? [[]] : [[], ['--json']]) {
           const name = [command, ...args, ...format, way].join(' ');
           answers.set(name, await writtenBy(() => run([...args, ...format, ...more])));
         }

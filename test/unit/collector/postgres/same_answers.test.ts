@@ -12,7 +12,7 @@ import { Bench } from '../../../support/collector/in_process.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../support/postgres.ts';
 
 /** The fewest questions that a whole round has, so that a round which asks nothing fails. */
-const FEWEST = { api: 500, commands: 60 };
+const FEWEST = { api: 200, commands: 25 };
 
 describe('the same data in both stores', { skip: NO_POSTGRES }, () => {
   const bench = new Bench();
