@@ -108,6 +108,12 @@ async function judgeOnce(bench: Bench, dataDir: string): Promise<void> {
   const headers = { authorization: `Bearer ${TOKENS[0]}`, 'content-type': 'application/json' };
   const at = (path: string) => `${collector.pageUrl}/api/v1${path}`;
   await hasJudged(collector);
+  await eventually('the alerts about plans are stored', async () => {
+    const { items } = (await (await fetch(at('/alerts?limit=1000'), { headers })).json()) as {
+      items: { rule: string }[];
+    };
+    return ['plan_ended', 'plan_held'].every((rule) => items.some((alert) => alert.rule === rule));
+  });
   const { items } = (await (await fetch(at('/offenders'), { headers })).json()) as {
     items: { id: string }[];
   };
