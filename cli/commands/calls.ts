@@ -25,7 +25,7 @@ const callsSettings = z.object({
     .string()
     .default('24h')
     .describe(
-      'Only calls since this time or for this long: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all.',
+      'Only calls since this time or for this long, from the beginning of its hour: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all.',
     ),
   format: z
     .enum(['native', 'otlp', 'ocsf', 'ecs'])

@@ -75,7 +75,7 @@ for (const [name, attack] of Object.entries(ATTACKS)) {
       ['user_agents', 'text', MAX_TEXT_BYTES],
       ['calls', 'path', MAX_TEXT_BYTES],
       ['gaps', 'amounts', 20_000],
-      ['heartbeats', 'heartbeat', 100_000],
+      ['heartbeats', 'body', 100_000],
     ];
     for (const [table, column, most] of texts) {
       const bytes = number(`SELECT coalesce(max(length(CAST(${column} AS BLOB))), 0) FROM ${table}`);

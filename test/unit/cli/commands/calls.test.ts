@@ -14,7 +14,7 @@ after(() => bench.end());
 
 test('the stored calls are printed in each shape, newest first, over all pages', async () => {
   const { dataDir, put } = newFindings(bench);
-  const begin = Date.now() - 3_600_000;
+  const begin = Date.now() - 3 * 3_600_000;
   const calls = Array.from({ length: 1001 }, (_, number) =>
     makeCall({
       time: new Date(begin + number * 1000).toISOString().replace('Z', '000Z'),

@@ -91,6 +91,7 @@ describe('a session', () => {
     assert.deepEqual(await b.bySession(first.session), {
       name: 'alice',
       role: 'viewer',
+      scope: null,
       via: 'session',
       tokenId: token.id,
     });

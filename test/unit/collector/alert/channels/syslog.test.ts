@@ -9,6 +9,7 @@ import {
   streamReceiver,
   udpReceiver,
 } from '../../../../support/collector/alert/syslog_receiver.ts';
+import { eventually } from '../../../../support/collector/stored.ts';
 
 const certificate = trustedCertificate();
 
@@ -16,6 +17,7 @@ test('syslog over UDP: RFC 5424, one datagram', async () => {
   const receiver = kept(await udpReceiver());
   const config = { kind: 'syslog', host: '127.0.0.1', port: receiver.port, facility: 10 };
   assert.deepEqual(await sendTo(config), { ok: true });
+  await eventually('the datagram has arrived', () => receiver.received.length > 0);
   const [message, ...others] = receiver.received;
   assert.deepEqual(others, []);
   assert.deepEqual(
