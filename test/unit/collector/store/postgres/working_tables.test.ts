@@ -18,6 +18,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   sums: 'PostgreSQL counts calls by day',
   heartbeats: 'written by heartbeats_writer.ts',
   last_heard: 'written by heartbeats_writer.ts',
+  arrivals: 'PostgreSQL notes arrivals by arrivals.ts',
   cloud_counts: 'written by cloud_writer.ts',
   cloud_instances: 'written by cloud_writer.ts',
   cloud_members: 'written by cloud_writer.ts',
