@@ -2,13 +2,15 @@
  * Every setting of the collector; flags, environment names, `--help` and the documentation come from here.
  */
 import { readFileSync } from 'node:fs';
-import { isIP, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { OperatorError } from '../common/operator_error.ts';
 import { checkProxySettings, proxyShape } from './access_settings.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
+import { isLoopback } from './loopback.ts';
+import { checkOidcSettings, oidcShape } from './oidc_settings.ts';
 import { databaseUrlText, ownerRuleText, placeText, releasePatternText } from './setting_texts.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
 
@@ -119,6 +121,7 @@ export const collectorSettings = z.object({
       'Makes agent_token the credential of the host with this id, as "imdswatch up" does. It then enrols no other host.',
     ),
   ...proxyShape,
+  ...oidcShape,
   silent_after_seconds: z
     .int()
     .min(30)
@@ -229,16 +232,6 @@ export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): { 
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)) };
 }
 
-/** Tells whether only this machine can reach the address. Such a connection needs no encryption. */
-export function isLoopback(host: string): boolean {
-  if (host.toLowerCase() === 'localhost') return true;
-  if (isIPv6(host)) {
-    const { hostname } = new URL(`http://[${host}]`);
-    return hostname === '[::1]' || hostname.startsWith('[::ffff:7f');
-  }
-  return isIP(host) === 4 && host.startsWith('127.');
-}
-
 /** Tells whether listening there means every address of this machine, however the address is spelled. */
 export function isAnyAddress(host: string): boolean {
   if (!isIPv6(host)) return host === '0.0.0.0';
@@ -292,6 +285,7 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
     refuse('agent_token_host needs agent_token: set the token that is the credential of that host.');
   }
   checkProxySettings(settings);
+  checkOidcSettings(settings);
 }
 
 /**

@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import { VERSION } from '../common/version.ts';
 import type { StageCounters } from '../protocol/records.ts';
 import { Access } from './access/access.ts';
+import type { OidcSignIn } from './access/oidc/oidc_sign_in.ts';
+import type { OidcOptions } from './access/oidc/options.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
 import { proxyOptions } from './access_settings.ts';
@@ -39,6 +41,7 @@ import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
 import { dataNowUs } from './store/reading.ts';
 import { ScopedQueries } from './store/scoped_queries.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
+import { oidcOptions } from './oidc_settings.ts';
 import { openData } from './store_place.ts';
 import { openStreams } from './stream/open_streams.ts';
 
@@ -64,12 +67,13 @@ export interface Collector {
 export async function startCollector(settings: CollectorSettings, log: Logger): Promise<Collector> {
   checkCollectorSettings(settings);
   const agentToken = configuredAgentToken(settings);
+  const oidcOfSettings = oidcOptions(settings);
   const endings: (() => unknown)[] = [];
   const end = async () => {
     for (const ending of endings.splice(0).reverse()) await ending();
   };
   try {
-    return await compose(settings, agentToken, log, endings, end);
+    return await compose(settings, { agentToken, oidc: oidcOfSettings }, log, endings, end);
   } catch (error) {
     await end();
     throw error;
@@ -78,7 +82,7 @@ export async function startCollector(settings: CollectorSettings, log: Logger): 
 
 async function compose(
   settings: CollectorSettings,
-  agentToken: string | null,
+  { agentToken, oidc: oidcOfSettings }: { agentToken: string | null; oidc: OidcOptions | null },
   log: Logger,
   /** Functions that end the parts. They are called in the opposite order. */
   endings: (() => unknown)[],
@@ -107,6 +111,7 @@ async function compose(
     log,
   );
   endings.push(() => access.close());
+  const oidc = oidcOfSettings === null ? null : await openOidc(oidcOfSettings, { access, log });
 
   if (data.isShared) await logStorage(data, log);
 
@@ -217,7 +222,7 @@ async function compose(
   const counters = (): StageCounters => ({
     ingest: ingest.counters(),
     writer: writer.counters(),
-    access: access.counters(),
+    access: { ...access.counters(), ...oidc?.counters() },
     insight: views.counters(),
     judgement: kept.counters(),
     live: live.counters(),
@@ -233,6 +238,7 @@ async function compose(
     deciding,
     enforcement,
     access,
+    oidc,
     alerts,
     triage: admin.triage,
     plans: admin.plans,
@@ -327,6 +333,14 @@ async function compose(
       return stopped;
     },
   };
+}
+
+/** Loads the libraries of OpenID Connect, which no other collector needs. The start does not wait for the provider. */
+async function openOidc(options: OidcOptions, parts: { access: Access; log: Logger }): Promise<OidcSignIn> {
+  const { OidcSignIn } = await import('./access/oidc/oidc_sign_in.ts');
+  const oidc = new OidcSignIn(options, parts);
+  void oidc.announce();
+  return oidc;
 }
 
 /** Says once what an acknowledgement is worth in a database, whose settings are its operator's. */

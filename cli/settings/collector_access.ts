@@ -1,6 +1,6 @@
 /** Opens the collector on another machine that the settings name. */
 import { readFileSync } from 'node:fs';
-import { isLoopback } from '../../collector/config.ts';
+import { isLoopback } from '../../collector/loopback.ts';
 import { AGENT_TOKEN_CHARACTERS } from '../../common/agent_token.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { CollectorClient } from '../collector_client/collector_client.ts';

@@ -16,9 +16,10 @@ import type { Actor, AgentIdentity, Grant, Principal } from './principal.ts';
 import { ProxyIdentity, type ProxyOptions } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { isSameOrigin } from './same_origin.ts';
-import { type SessionCookie, sessionCookie } from './session_cookie.ts';
+import { type OwnCookie, sessionCookie } from './session_cookie.ts';
+import { type Limited, type ProvidedPerson, SessionOpener, type SignedIn } from './session_opener.ts';
 import { type EndedToken, type EnrolmentClaim, TokenStore } from './token_store.ts';
-import { type PresentedCredentials, type SignedIn, UserAuthenticator } from './user_authenticator.ts';
+import { type PresentedCredentials, UserAuthenticator } from './user_authenticator.ts';
 
 export interface AccessOptions extends AgentAuthenticatorOptions {
   proxy: ProxyOptions;
@@ -55,6 +56,7 @@ export class Access {
   readonly #agents: AgentAuthenticator;
   readonly #enrolments: Enrolments;
   readonly #users: UserAuthenticator;
+  readonly #opener: SessionOpener;
   readonly #proxy: ProxyIdentity;
   readonly #auditLog: AdminStore['auditLog'];
   readonly #settings: AdminStore['settings'];
@@ -63,7 +65,7 @@ export class Access {
   #polls = 0;
   readonly #counters = { cross_origin_refused: 0, store_errors: 0 };
   /** Reads and writes the cookie of a session. */
-  readonly cookie: SessionCookie;
+  readonly cookie: OwnCookie;
 
   private constructor(
     admin: AdminStore,
@@ -88,7 +90,8 @@ export class Access {
       () => tokens.onNotStored(),
     );
     const { cookie } = this;
-    const parts = { tokens: this.#tokens, proxy: this.#proxy, cookie, log, now };
+    this.#opener = new SessionOpener(admin, now);
+    const parts = { tokens: this.#tokens, proxy: this.#proxy, cookie, opener: this.#opener, log, now };
     this.#users = new UserAuthenticator(admin, parts);
     this.#timer = setInterval(() => {
       if (this.#polls === 0) void this.poll();
@@ -103,7 +106,7 @@ export class Access {
     now: () => number = Date.now,
   ): Promise<Access> {
     const access = new Access(admin, await TokenStore.open(admin, now), options, log, now);
-    await access.#users.deleteOldSessions();
+    await access.#opener.deleteOld();
     return access;
   }
 
@@ -151,16 +154,21 @@ export class Access {
    * Signs in with a person's token or a sign-in code. Returns null if it is neither, and `retryAfterSeconds`
    * after too many attempts. `remoteAddress` is the result of `clientAddress`.
    */
-  signIn(
-    secret: string,
-    remoteAddress: string | null,
-  ): Promise<SignedIn | { retryAfterSeconds: number } | null> {
+  signIn(secret: string, remoteAddress: string | null): Promise<SignedIn | Limited | null> {
     return this.#users.signIn(secret, remoteAddress);
   }
 
-  /** `session` is the result of `cookie.read`. */
-  async signOut(session: string, remoteAddress: string | null): Promise<void> {
-    await this.#users.signOut(session, remoteAddress);
+  /** Opens a session for a person whom an identity provider has signed in. */
+  openSession(person: ProvidedPerson, remoteAddress: string | null): Promise<SignedIn | Limited> {
+    return this.#opener.openProvided(person, remoteAddress);
+  }
+
+  /**
+   * `session` is the result of `cookie.read`. Returns the encrypted ID token of a person whom an identity provider had
+   * signed in, else null.
+   */
+  signOut(session: string, remoteAddress: string | null): Promise<string | null> {
+    return this.#users.signOut(session, remoteAddress);
   }
 
   /** Ends every session and invalidates every sign-in code. Returns the number of sessions. */

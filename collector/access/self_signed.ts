@@ -9,7 +9,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { isAnyAddress, isLoopback } from '../config.ts';
+import { isAnyAddress } from '../config.ts';
+import { isLoopback } from '../loopback.ts';
 
 export interface KeyPairFiles {
   certFile: string;

@@ -3,13 +3,20 @@ import type { Logger } from 'pino';
 import { TokenBuckets } from '../../common/token_bucket.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
-import { scopeText } from '../contract/host_scope_text.ts';
 import { networkOf } from './client_network.ts';
 import { type Actor, checkScope, type Grant, type Principal } from './principal.ts';
 import type { ProxyIdentity } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { bearerOf, letterOf, newSecret, secretHash } from './secret.ts';
-import type { SessionCookie } from './session_cookie.ts';
+import type { OwnCookie } from './session_cookie.ts';
+import {
+  grantText,
+  LAST_USED_STEP_MS,
+  type Limited,
+  SESSION_IDLE_MS,
+  type SessionOpener,
+  type SignedIn,
+} from './session_opener.ts';
 import type { TokenStore } from './token_store.ts';
 
 export interface PresentedCredentials {
@@ -20,34 +27,14 @@ export interface PresentedCredentials {
   remoteAddress: string | null | undefined;
 }
 
-export interface SignedIn {
-  /** Secret of the session, only for the cookie. */
-  session: string;
-  principal: Principal;
-  /** RFC 3339. */
-  expires: string;
-  maxAgeSeconds: number;
-}
-
 export const SIGN_IN_CODE_MINUTES = 15;
-const SESSION_IDLE_MS = 12 * 3_600_000;
-const SESSION_MAX_MS = 7 * 86_400_000;
-/** Beyond this number, the sessions that were unused for the longest are deleted. */
-const MAX_SESSIONS = 10_000;
-const LAST_USED_STEP_MS = 60_000;
 /**
  * Limits for failed sign-ins, per address and in all. Beyond the limit for all, only failed attempts are
  * refused, so that an attacker locks no other person out.
  */
 const WRONG_PER_ADDRESS_PER_MINUTE = 10;
 const WRONG_PER_MINUTE = 300;
-/**
- * Limits for successful sign-ins, so that one token cannot fill the audit log or displace the sessions of
- * others.
- */
-const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
-const MAX_SESSIONS_PER_TOKEN = 50;
-/** Addresses, or tokens, whose attempts are counted at one time. */
+/** Addresses whose attempts are counted at one time. */
 const MAX_COUNTED = 4096;
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
@@ -56,12 +43,12 @@ export class UserAuthenticator {
   readonly #tokens: TokenStore;
   readonly #sessions: AdminStore['sessions'];
   readonly #proxy: ProxyIdentity;
-  readonly #cookie: SessionCookie;
+  readonly #cookie: OwnCookie;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #byAddress: TokenBuckets;
   readonly #wrong: TokenBuckets;
-  readonly #opened: TokenBuckets;
+  readonly #opener: SessionOpener;
   readonly #lastUsed = new Map<string, { hash: Buffer; ms: number }>();
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
   readonly #counters = {
@@ -78,7 +65,8 @@ export class UserAuthenticator {
     parts: {
       tokens: TokenStore;
       proxy: ProxyIdentity;
-      cookie: SessionCookie;
+      cookie: OwnCookie;
+      opener: SessionOpener;
       log: Logger;
       now: () => number;
     },
@@ -92,7 +80,7 @@ export class UserAuthenticator {
     this.#now = parts.now;
     this.#byAddress = perMinute(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
     this.#wrong = perMinute(WRONG_PER_MINUTE, parts.now);
-    this.#opened = perMinute(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
+    this.#opener = parts.opener;
   }
 
   /**
@@ -157,10 +145,7 @@ export class UserAuthenticator {
     return code;
   }
 
-  async signIn(
-    secret: string,
-    remoteAddress: string | null,
-  ): Promise<SignedIn | { retryAfterSeconds: number } | null> {
+  async signIn(secret: string, remoteAddress: string | null): Promise<SignedIn | Limited | null> {
     const network = networkOf(remoteAddress);
     const wait = this.#byAddress.tryTake(network);
     if (wait > 0) return this.#limited(wait);
@@ -172,37 +157,13 @@ export class UserAuthenticator {
       return null;
     }
     this.#byAddress.giveBackOne(network);
-    const waitOfToken = principal.tokenId === null ? 0 : this.#opened.tryTake(principal.tokenId);
-    if (waitOfToken > 0) return this.#limited(waitOfToken);
-    const now = this.#now();
-    const session = newSecret('s');
-    await this.#admin.transaction('access', async (store) => {
-      await deleteOldSessions(store, now);
-      await store.sessions.insert(secretHash(session), {
-        token: principal.tokenId,
-        name: principal.name,
-        role: principal.role,
-        scope: principal.scope,
-        idToken: null,
-        lastUsedMs: now,
-        expiresMs: now + SESSION_MAX_MS,
-      });
-      if (principal.tokenId !== null)
-        await store.sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
-      const by = { name: principal.name, sourceAddress: remoteAddress };
-      const subject = principal.tokenId ?? 'sign-in code';
-      await this.#appendToAudit(store, by, 'session.open', subject, grantText(principal));
-    });
+    const opened = await this.#opener.openOwn(principal, remoteAddress);
+    if ('retryAfterSeconds' in opened) return this.#limited(opened.retryAfterSeconds);
     this.#counters.sign_ins += 1;
-    return {
-      session,
-      principal,
-      expires: new Date(now + SESSION_MAX_MS).toISOString(),
-      maxAgeSeconds: SESSION_MAX_MS / 1000,
-    };
+    return opened;
   }
 
-  #limited(retryAfterSeconds: number): { retryAfterSeconds: number } {
+  #limited(retryAfterSeconds: number): Limited {
     this.#counters.sign_ins_limited += 1;
     return { retryAfterSeconds };
   }
@@ -218,23 +179,24 @@ export class UserAuthenticator {
     return { name: token.name, role: token.role!, scope: token.scope, via: 'session', tokenId: token.id };
   }
 
-  /** Does nothing if there is no such session. */
-  async signOut(session: string, remoteAddress: string | null): Promise<void> {
-    if (letterOf(session) !== 's') return;
+  /**
+   * Returns the encrypted ID token of a person whom an identity provider had signed in. Null for everybody else, and
+   * if there is no such session.
+   */
+  async signOut(session: string, remoteAddress: string | null): Promise<string | null> {
+    if (letterOf(session) !== 's') return null;
     const hash = secretHash(session);
-    await this.#admin.transaction('access', async (store) => {
+    const idToken = await this.#admin.transaction('access', async (store) => {
       const ended = await store.sessions.delete(hash);
-      if (ended === null) return;
+      if (ended === null) return null;
       this.#counters.sign_outs += 1;
-      await this.#appendToAudit(
-        store,
-        { name: ended.name, sourceAddress: remoteAddress },
-        'session.close',
-        'session',
-        null,
-      );
+      const by = { name: ended.name, sourceAddress: remoteAddress };
+      const subject = ended.idToken === null ? 'session' : 'openid';
+      await this.#appendToAudit(store, by, 'session.close', subject, null);
+      return ended.idToken;
     });
     this.#lastUsed.delete(hash.toString('base64'));
+    return idToken;
   }
 
   /** Ends every session and every unused code. Returns the number of sessions. */
@@ -254,10 +216,6 @@ export class UserAuthenticator {
     });
     // A session that was used again meanwhile is stored next time.
     for (const [key, used] of stored) if (this.#lastUsed.get(key) === used) this.#lastUsed.delete(key);
-  }
-
-  async deleteOldSessions(): Promise<void> {
-    await this.#admin.transaction('access', (store) => deleteOldSessions(store, this.#now()));
   }
 
   #refused(remoteAddress: string | null): void {
@@ -282,15 +240,6 @@ export class UserAuthenticator {
   counters(): Counters {
     return { ...this.#counters };
   }
-}
-
-async function deleteOldSessions({ sessions }: AdminStore, now: number): Promise<void> {
-  await sessions.forget(now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS, MAX_SESSIONS);
-}
-
-/** Describes a role with its scope, for the audit log. */
-function grantText({ role, scope }: Grant): string {
-  return scope === null ? `role ${role}` : `role ${role}, scope ${scopeText(scope)}`;
 }
 
 function perMinute(count: number, now: () => number): TokenBuckets {

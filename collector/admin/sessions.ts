@@ -11,7 +11,10 @@ export interface SessionRow {
   role: Role;
   /** Null for the whole fleet. */
   scope: Sight;
-  /** ID token of the identity provider that signed the person in, which ends their session there. */
+  /**
+   * ID token of the identity provider that signed the person in, which ends their session there. It is encrypted
+   * with a key that is not in the database.
+   */
   idToken: string | null;
   lastUsedMs: number;
   expiresMs: number;
@@ -74,6 +77,16 @@ export class Sessions {
       `DELETE FROM sessions WHERE token = $1 AND hash NOT IN
          (SELECT hash FROM sessions WHERE token = $1 ORDER BY expires_ms DESC, hash LIMIT $2)`,
       token,
+      atMost,
+    );
+  }
+
+  /** Deletes the oldest sessions beyond `atMost` of those of one name that an identity provider signed in. */
+  async keepNewestProvided(name: string, atMost: number): Promise<void> {
+    await this.#sql.run(
+      `DELETE FROM sessions WHERE name = $1 AND id_token IS NOT NULL AND hash NOT IN
+         (SELECT hash FROM sessions WHERE name = $1 AND id_token IS NOT NULL ORDER BY expires_ms DESC, hash LIMIT $2)`,
+      name,
       atMost,
     );
   }

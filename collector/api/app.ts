@@ -24,6 +24,7 @@ import { hostRoutes } from './routes/hosts.ts';
 import { liveRoutes } from './routes/live.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { offenderRoutes } from './routes/offenders.ts';
+import { oidcRoutes } from './routes/oidc.ts';
 import { overviewRoutes } from './routes/overview.ts';
 import { planRoutes } from './routes/plans.ts';
 import { progressRoutes } from './routes/progress.ts';
@@ -79,6 +80,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   healthRoutes(app, parts);
   metricsRoutes(app, parts);
   sessionRoutes(app, parts);
+  oidcRoutes(app, parts);
   overviewRoutes(app, parts);
   progressRoutes(app, parts);
   offenderRoutes(app, parts);

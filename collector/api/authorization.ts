@@ -12,6 +12,7 @@ import { Problem } from './problem.ts';
 import { refusalOfScoped } from './scoped_routes.ts';
 
 const SESSION_PATH = `${API_PREFIX}/session`;
+const SIGN_IN_WAYS_PATH = `${API_PREFIX}/sign-in-ways`;
 const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/alert/destinations`];
 const AUDITOR_READS = [`${API_PREFIX}/audit`];
 /** Questions that are too long for an address, and change nothing. */
@@ -26,6 +27,7 @@ const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
 export function requiredRole(method: string, path: string): Role | null {
   if (HEALTH_PATHS.has(path)) return null;
   if (path === SESSION_PATH && CHANGING.has(method)) return null;
+  if (path === SIGN_IN_WAYS_PATH && !CHANGING.has(method)) return null;
   if (!isApiPath(path)) return null;
   if (method === 'POST' && READING_POSTS.includes(path)) return 'viewer';
   if (CHANGING.has(method)) return 'admin';
@@ -96,7 +98,7 @@ export function authorize({ access }: Pick<ApiParts, 'access'>): MiddlewareHandl
       if (principal === null) {
         throw new Problem(
           401,
-          'Sign in with a token, or with the link that "imdswatch token sign-in-link" prints.',
+          'Sign in with a token, at the identity provider of the page if it has one, or with the link that "imdswatch token sign-in-link" prints.',
           { headers: { 'WWW-Authenticate': 'Bearer realm="imdswatch"' } },
         );
       }

@@ -4,6 +4,7 @@ import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { Counters, StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
+import type { OidcSignIn } from '../access/oidc/oidc_sign_in.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { LeaseState } from '../admin/lease.ts';
 import type { Alerts } from '../alert/alerts.ts';
@@ -114,6 +115,8 @@ export interface ApiParts {
     'hosts' | 'hostsAfter' | 'refusedCalls' | 'newHosts' | 'acceptedCalls' | 'hostsOfCaller' | 'watched'
   >;
   access: ApiAccess;
+  /** Signing in at an identity provider; null where that is not set up. */
+  oidc: Methods<OidcSignIn, 'name' | 'begin' | 'finish' | 'clearCookie' | 'endSessionUrl'> | null;
   alerts: AlertService;
   triage: Pick<AdminStore['triage'], 'change'>;
   plans: Pick<AdminStore['plans'], 'underWayFor' | 'report' | 'all' | 'one' | 'steps'>;

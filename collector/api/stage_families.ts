@@ -58,6 +58,21 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
       'access.sign_ins_limited': 'limited',
     },
   ),
+  family(
+    'access_oidc_sign_ins_total',
+    "Attempts of people to sign in by OpenID Connect, by result. No role: none of the person's groups has one. Groups omitted: the provider left them out. State: the answer did not belong to a sign-in of that browser. By provider: the provider refused. Invalid answer: a check of its answer failed. Provider away: it could not be reached.",
+    'result',
+    {
+      'access.oidc_sign_ins': 'accepted',
+      'access.oidc_refused_no_role': 'no_role',
+      'access.oidc_refused_groups_omitted': 'groups_omitted',
+      'access.oidc_refused_state': 'state',
+      'access.oidc_refused_by_provider': 'by_provider',
+      'access.oidc_refused_invalid_answer': 'invalid_answer',
+      'access.oidc_refused_provider_away': 'provider_away',
+      'access.oidc_refused_limited': 'limited',
+    },
+  ),
   single('access_sign_outs_total', 'Sessions that people ended.', 'access.sign_outs'),
   family(
     'access_proxy_headers_total',

@@ -16,8 +16,19 @@ export const session = z.object({
   via: z.enum(['token', 'session', 'proxy']),
 });
 
+/** Ways of signing in besides tokens and links. */
+export const signInWays = z.object({
+  /** The button of the identity provider: its name, and the path of the page that leads there. Null without a provider. */
+  oidc: z.object({ name: z.string(), path: z.string() }).nullable(),
+});
+
+/** Address at which the person also signs out of the identity provider. */
+export const signedOut = z.object({ provider_url: z.url() });
+
 /** `expires`: at the latest; a session that nobody uses ends earlier. */
 export const newSession = session.extend({ expires: time });
 
 export type Session = z.infer<typeof session>;
+export type SignInWays = z.infer<typeof signInWays>;
+export type SignedOut = z.infer<typeof signedOut>;
 export type NewSession = z.infer<typeof newSession>;

@@ -2,7 +2,7 @@ import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
-import { NewSession, Session, SignIn } from '../schemas.ts';
+import { NewSession, Session, SignedOut, SignIn } from '../schemas.ts';
 
 const currentRoute = route({
   method: 'get',
@@ -31,10 +31,13 @@ const signOutRoute = route({
   path: '/api/v1/session',
   tags: ['session'],
   summary: 'Sign out',
-  responses: { 204: { description: 'Signed out. Also the answer to a request that was not signed in.' } },
+  responses: {
+    200: jsonAnswer(SignedOut, 'Signed out here. The identity provider still has a session of the person.'),
+    204: { description: 'Signed out. Also the answer to a request that was not signed in.' },
+  },
 });
 
-export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
+export function sessionRoutes(app: ApiApp, { access, oidc }: ApiParts): void {
   app.openapi(currentRoute, (c) => {
     const { name, role, scope, via } = c.get('principal')!;
     return c.json({ name, role, scope, via }, 200);
@@ -63,7 +66,9 @@ export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
 
   app.openapi(signOutRoute, async (c) => {
     const session = access.cookie.read(c.req.header('cookie'));
-    if (session !== null) await access.signOut(session, c.get('address'));
-    return c.body(null, 204, { 'Set-Cookie': access.cookie.clear() });
+    const idToken = session === null ? null : await access.signOut(session, c.get('address'));
+    const url = idToken === null || oidc === null ? null : await oidc.endSessionUrl(idToken);
+    const cleared = { 'Set-Cookie': access.cookie.clear() };
+    return url === null ? c.body(null, 204, cleared) : c.json({ provider_url: url }, 200, cleared);
   });
 }

@@ -5,9 +5,9 @@ import {
   checkCollectorSettings,
   collectorSettings,
   isAnyAddress,
-  isLoopback,
   listenAddress,
 } from '../../../collector/config.ts';
+import { isLoopback } from '../../../collector/loopback.ts';
 import { OperatorError } from '../../../common/operator_error.ts';
 
 function check(settings: Record<string, unknown>): string | null {

@@ -6,7 +6,7 @@
 import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
-import type { NewSession, Session } from '../../../collector/contract/session.ts';
+import type { NewSession, Session, SignedOut, SignInWays } from '../../../collector/contract/session.ts';
 import { onSignedOut, type Problem, request } from './client.ts';
 import { asProblem, clearCachedResources } from './resource.ts';
 
@@ -81,13 +81,24 @@ export function SessionProvider({ children }: { children: ComponentChildren }) {
     setState({ status: 'signed_in', session });
   };
   const signOut = async () => {
-    await request('/session', { method: 'DELETE', keepSession: true });
+    const rest = await request<SignedOut | null>('/session', { method: 'DELETE', keepSession: true });
     clearCachedResources();
+    // The identity provider would sign the person in again without a question.
+    if (rest !== null) location.assign(rest.provider_url);
     setState({ status: 'signed_out', expired: false });
   };
   return (
     <context.Provider value={{ state, signIn, signOut, retry: loadSession }}>{children}</context.Provider>
   );
+}
+
+/** Returns the ways of signing in besides tokens and links. Without an answer there is none. */
+export function useSignInWays(): SignInWays | null {
+  const [ways, setWays] = useState<SignInWays | null>(null);
+  useEffect(() => {
+    request<SignInWays>('/sign-in-ways', { keepSession: true }).then(setWays, () => {});
+  }, []);
+  return ways;
 }
 
 export function useSessionState(): SessionContext {

@@ -1,12 +1,12 @@
 /**
- * Signs a person in with a token, or with a one-time link. The code of the link is in the fragment, which
+ * Signs a person in at an identity provider, with a token, or with a one-time link. The code of the link is in the fragment, which
  * browsers do not send.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
 import type { Problem } from '../api/client.ts';
 import { asProblem } from '../api/resource.ts';
-import { SIGN_IN_PATH, useSessionState } from '../api/session.tsx';
+import { SIGN_IN_PATH, useSessionState, useSignInWays } from '../api/session.tsx';
 import { ErrorNotice } from '../parts/states.tsx';
 import { Logo } from '../shell.tsx';
 import './sign_in.css';
@@ -19,6 +19,12 @@ function takeCode(): string | null {
   return code;
 }
 
+/** Leaves the page. The person returns to the screen from before. */
+function goToProvider(path: string): void {
+  const screen = location.pathname === SIGN_IN_PATH ? '/' : location.pathname + location.search;
+  location.assign(`${path}?return_to=${encodeURIComponent(screen)}`);
+}
+
 export function SignInScreen() {
   const { state, signIn } = useSessionState();
   const { route } = useLocation();
@@ -26,6 +32,7 @@ export function SignInScreen() {
   const [token, setToken] = useState('');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
+  const provider = useSignInWays()?.oidc ?? null;
 
   const submit = async (secret: string) => {
     setBusy(true);
@@ -64,6 +71,14 @@ export function SignInScreen() {
         {problem && <ErrorNotice problem={problem} />}
         {/* The person must confirm, because opening a link from somebody else must not sign in. */}
         {code !== null && <p>This link signs you in to this browser. It works once.</p>}
+        {code === null && provider !== null && (
+          <>
+            <button type="button" class="button primary" onClick={() => goToProvider(provider.path)}>
+              Sign in with {provider.name}
+            </button>
+            <p class="quiet">Or with a token:</p>
+          </>
+        )}
         {code === null && (
           <label class="field">
             Token
@@ -78,7 +93,11 @@ export function SignInScreen() {
             />
           </label>
         )}
-        <button type="submit" class="button primary" disabled={busy}>
+        <button
+          type="submit"
+          class={code === null && provider !== null ? 'button' : 'button primary'}
+          disabled={busy}
+        >
           {busy ? 'Signing in…' : 'Sign in'}
         </button>
         {code === null && (

@@ -9,7 +9,8 @@ import { Access, type AccessOptions } from '../../../../collector/access/access.
 import type { Actor, Principal } from '../../../../collector/access/principal.ts';
 import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
-import type { PresentedCredentials, SignedIn } from '../../../../collector/access/user_authenticator.ts';
+import type { SignedIn } from '../../../../collector/access/session_opener.ts';
+import type { PresentedCredentials } from '../../../../collector/access/user_authenticator.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 

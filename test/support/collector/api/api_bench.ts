@@ -140,6 +140,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
         },
       ],
     }),
+    oidc: null,
     metricsGroupTag: null,
     unready: async () => null,
     log,
