@@ -24,7 +24,7 @@ const REFUSAL_LOG_INTERVAL_MS = 10_000;
 /** Reasons that an admin must hear of, and which are not for the person to mend. */
 const LOGGED_ALWAYS: ReadonlySet<RefusalReason> = new Set(['no_role', 'groups_omitted']);
 
-/** What the browser keeps while the person is at the provider, sealed. */
+/** The browser keeps this, sealed, while the person is at the provider. */
 interface Flow extends Checks {
   returnPath: string;
   expiresMs: number;

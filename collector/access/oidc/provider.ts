@@ -10,7 +10,7 @@ const DISCOVERY_MS = 3_600_000;
 /** The address of a sign-out is a URL, of which some servers take 8 KB. */
 const MAX_HINT_CHARACTERS = 6000;
 
-/** What binds the answer of the provider to the browser that asked. */
+/** These values bind the answer of the provider to the browser that asked. */
 export interface Checks {
   state: string;
   nonce: string;

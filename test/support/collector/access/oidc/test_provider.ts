@@ -29,7 +29,7 @@ const CLAIMS = ['sub', 'preferred_username', 'groups', '_claim_names', '_claim_s
 export class TestProvider {
   readonly #server: Server;
   readonly issuer: string;
-  /** Who is signed in next. */
+  /** The next sign-in is one of this person. */
   person = 'ada';
   /** Requests that were answered, by path. */
   readonly asked: string[] = [];
