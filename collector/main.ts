@@ -35,13 +35,13 @@ import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
 import { JUDGEMENT_LEASE_MS, KeptJudgement } from './kept_judgement.ts';
 import { LiveFeed } from './live/live_feed.ts';
+import { oidcOptions } from './oidc_settings.ts';
 import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
 import { dataNowUs } from './store/reading.ts';
 import { ScopedQueries } from './store/scoped_queries.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
-import { oidcOptions } from './oidc_settings.ts';
 import { openData } from './store_place.ts';
 import { openStreams } from './stream/open_streams.ts';
 

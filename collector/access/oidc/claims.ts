@@ -17,7 +17,7 @@ const MAX_GROUPS = 10_000;
  * (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference, "Groups overage claim").
  */
 export function groupsOf(claims: Claims, claim: string): FoundGroups {
-  const value = valueOf(claims, claim);
+  const value = claimAt(claims, claim);
   if (value === undefined || value === null) {
     const elsewhere = claims['_claim_names'];
     const isElsewhere =
@@ -32,7 +32,7 @@ export function groupsOf(claims: Claims, claim: string): FoundGroups {
   return { groups: values.filter((each) => typeof each === 'string' && each !== '') };
 }
 
-function valueOf(claims: Claims, claim: string): unknown {
+function claimAt(claims: Claims, claim: string): unknown {
   if (Object.hasOwn(claims, claim)) return claims[claim];
   let value: unknown = claims;
   for (const name of claim.split('.')) {
