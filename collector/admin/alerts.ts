@@ -5,6 +5,7 @@ import type { StreamName } from '../contract/export.ts';
 import type { AdminSql, SqlRow } from './admin_sql.ts';
 import { type Audience, alertOf, insertAlerts, openAlerts, type RecordedAlert } from './alert_records.ts';
 import { changeSubjects, type SubjectChange, type SubjectRow } from './alert_subjects.ts';
+import { countGivenUp } from './given_up.ts';
 import { type Held, Leases } from './leases.ts';
 import { places } from './many_rows.ts';
 
@@ -228,22 +229,6 @@ async function queue(
 
 function notFor(digest: boolean): Audience {
   return digest ? 'each' : 'digest';
-}
-
-async function countGivenUp(
-  sql: AdminSql,
-  destination: string,
-  count: number,
-  reason: string,
-  us: number,
-): Promise<void> {
-  await sql.run(
-    `UPDATE alert_destinations SET given_up = given_up + $1, given_up_us = $2, given_up_reason = $3 WHERE id = $4`,
-    count,
-    us,
-    reason,
-    destination,
-  );
 }
 
 async function pushOut(

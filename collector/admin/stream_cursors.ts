@@ -1,5 +1,6 @@
 /** Rows of the places up to which streams were sent, one for each destination of a stream. */
 import type { AdminSql, SqlRow } from './admin_sql.ts';
+import { countGivenUp } from './given_up.ts';
 import { type Held, Leases } from './leases.ts';
 
 export interface CursorRow {
@@ -85,15 +86,7 @@ export class StreamCursors {
         const text = 'UPDATE alert_destinations SET last_delivered_us = $1, last_error = NULL WHERE id = $2';
         await sql.run(text, nowUs, destination);
       }
-      if (givenUp > 0) {
-        await sql.run(
-          `UPDATE alert_destinations SET given_up = given_up + $1, given_up_us = $2, given_up_reason = $3 WHERE id = $4`,
-          givenUp,
-          nowUs,
-          reason,
-          destination,
-        );
-      }
+      if (givenUp > 0) await countGivenUp(sql, destination, givenUp, reason, nowUs);
       return true;
     });
   }
