@@ -1,5 +1,5 @@
 /** Parts of a call for which receivers have no fields of their own, with the fields of the contract and no others. */
-import type { K8sFacts, Opener, Relay, SystemdFacts } from '../../protocol/call.ts';
+import type { Call, K8sFacts, Opener, Relay, SystemdFacts } from '../../protocol/call.ts';
 import { compact, compactOrNull } from './compact.ts';
 import type { JsonObject } from './json.ts';
 
@@ -8,6 +8,20 @@ export function programObject(program: Relay | Opener | null | undefined): JsonO
   if (program === null || program === undefined) return null;
   const { pid, name, script, 'executable.path': executable, 'owner.uid': uid } = program;
   return compact({ pid, name, script, executable, uid, kind: 'kind' in program ? program.kind : null });
+}
+
+/** Returns who answered a call, and who else had a part in it. Fields that are null are not known. */
+export function participantFields(call: Call) {
+  return {
+    systemd: systemdObject(call.systemd),
+    answered_by: call.answered_by,
+    answered_by_evidence: call['answered_by.evidence'],
+    answered_by_confidence: call['answered_by.confidence'],
+    via: programObject(call.via),
+    opener: programObject(call.opener),
+    caller_role: call['caller.role'],
+    caller_connection: call['caller.connection'],
+  };
 }
 
 export function systemdObject(systemd: SystemdFacts | null): JsonObject | null {

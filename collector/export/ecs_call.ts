@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import type { Ancestor, Call } from '../../protocol/call.ts';
 import { lineOf, urlOf } from './call_text.ts';
-import { programObject, systemdObject } from './caller_parts.ts';
+import { participantFields } from './caller_parts.ts';
 import { compact, compactOrNull } from './compact.ts';
 import { addressFields, distinct, documentOf, hostFields, labelsOf } from './ecs_base.ts';
 import { isInstanceId } from './instance.ts';
@@ -143,23 +143,16 @@ function placeOf({ container, k8s }: Call) {
 }
 
 function ownFields(call: Call & { offender: string }): JsonObject {
-  const { process, systemd } = call;
+  const { process } = call;
   return compact({
     offender: { id: call.offender },
     outcome: call.outcome,
     script: process?.script,
     ancestors: process === null || process.ancestors.length === 0 ? null : process.ancestors.map(ancestorOf),
-    systemd: systemdObject(systemd),
     attribution: { method: call['attribution.method'], confidence: call['attribution.confidence'] },
     kubernetes_container: call.k8s?.['container.name'],
     image_id: call.host['image.id'],
-    answered_by: call.answered_by,
-    answered_by_evidence: call['answered_by.evidence'],
-    answered_by_confidence: call['answered_by.confidence'],
-    via: programObject(call.via),
-    opener: programObject(call.opener),
-    caller_role: call['caller.role'],
-    caller_connection: call['caller.connection'],
+    ...participantFields(call),
   });
 }
 

@@ -7,6 +7,7 @@ import { compact } from './compact.ts';
 import { addressFields, distinct, documentOf, ECS_SEVERITY, hostFields, labelsOf } from './ecs_base.ts';
 import { isInstanceId } from './instance.ts';
 import type { Json, JsonObject } from './json.ts';
+import { offenderFacts } from './offender_facts.ts';
 import { type RuleKind, ruleKindOf } from './rule_kind.ts';
 
 type Fields = { readonly [key: string]: Json | undefined };
@@ -97,27 +98,10 @@ function offenderFields({ offender, hosts, process }: OffenderFinding, own: Json
     imdswatch: {
       finding: own,
       offender: compact({
-        id: offender.id,
-        severity: offender.severity,
-        title: offender.title,
-        executable: offender.executable,
-        script: offender.script,
-        user: offender.user,
-        container_image: offender.container_image,
-        systemd_unit: offender.systemd_unit,
+        ...offenderFacts(offender),
         kubernetes_namespace: offender.k8s_namespace,
-        calls_v1: offender.calls_v1,
-        calls_v2: offender.calls_v2,
-        credentials_over_v1: offender.credentials_over_v1,
         roles_v1: offender.roles_v1,
-        user_agents: offender.user_agents,
-        host_count: offender.host_count,
-        accounts: offender.accounts,
-        regions: offender.regions,
-        advice_kind: offender.advice_kind,
         advice: offender.advice_headline,
-        owner: offender.triage.owner,
-        triage: offender.triage.state,
       }),
     },
   };

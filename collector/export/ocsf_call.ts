@@ -5,7 +5,7 @@
 import type { Call } from '../../protocol/call.ts';
 import { type CallRating, ratingOf } from './call_rating.ts';
 import { lineOf, urlOf } from './call_text.ts';
-import { podFields, programObject, systemdObject } from './caller_parts.ts';
+import { participantFields, podFields } from './caller_parts.ts';
 import { compact, compactOrNull } from './compact.ts';
 import type { CallItem } from './item.ts';
 import type { Json, JsonObject } from './json.ts';
@@ -151,7 +151,7 @@ function operationPath({ 'url.path': path, 'imds.role': role }: Call): string | 
 }
 
 function unmappedOf(call: Call, noProcess: boolean): JsonObject | null {
-  const { process, systemd, host } = call;
+  const { process, host } = call;
   const scripts = process?.ancestors.some(({ script }) => script !== null && script !== undefined)
     ? process.ancestors.map(({ script }) => script ?? null)
     : null;
@@ -169,15 +169,8 @@ function unmappedOf(call: Call, noProcess: boolean): JsonObject | null {
     process: compactOrNull({ script: process?.script, title: process?.title, ancestor_scripts: scripts }),
     pod: call.k8s !== null && !hasContainer ? compactOrNull(Object.fromEntries(podFields(call.k8s))) : null,
     pod_uid: hasContainer ? call.k8s?.['pod.uid'] : null,
-    systemd: systemdObject(systemd),
     attribution_method: call['attribution.method'],
-    answered_by: call.answered_by,
-    answered_by_evidence: call['answered_by.evidence'],
-    answered_by_confidence: call['answered_by.confidence'],
-    via: programObject(call.via),
-    opener: programObject(call.opener),
-    caller_role: call['caller.role'],
-    caller_connection: call['caller.connection'],
+    ...participantFields(call),
     container_without_process: noProcess && hasContainer ? true : null,
     host_type: host.type,
     tags: host.tags === undefined ? null : compactOrNull(host.tags),

@@ -6,6 +6,7 @@ import { isInstanceId, partitionOf } from './instance.ts';
 import type { Json, JsonObject } from './json.ts';
 import { baseOf, FINDING_ACTIVITIES, milliseconds, OCSF_CLASSES, OCSF_SEVERITY } from './ocsf_base.ts';
 import { cloudObject, deviceObject, processObject, tagObjects, userObject } from './ocsf_objects.ts';
+import { offenderFacts } from './offender_facts.ts';
 
 type Fields = { readonly [key: string]: Json | undefined };
 
@@ -81,27 +82,7 @@ function offenderEvent(finding: OffenderFinding): JsonObject {
     resources: resources.length === 0 ? null : resources,
     remediation: { desc: offender.advice_headline },
     unmapped: {
-      offender: compact({
-        id: offender.id,
-        severity: offender.severity,
-        title: offender.title,
-        executable: offender.executable,
-        script: offender.script,
-        user: offender.user,
-        container_image: offender.container_image,
-        systemd_unit: offender.systemd_unit,
-        k8s_namespace: offender.k8s_namespace,
-        calls_v1: offender.calls_v1,
-        calls_v2: offender.calls_v2,
-        credentials_over_v1: offender.credentials_over_v1,
-        user_agents: offender.user_agents,
-        host_count: offender.host_count,
-        accounts: offender.accounts,
-        regions: offender.regions,
-        advice_kind: offender.advice_kind,
-        owner: offender.triage.owner,
-        triage: offender.triage.state,
-      }),
+      offender: compact({ ...offenderFacts(offender), k8s_namespace: offender.k8s_namespace }),
       evidence_host: process?.host.id ?? null,
     },
   });
