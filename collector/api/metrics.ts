@@ -3,18 +3,20 @@
  * severities, at most 50 owners and groups and 100 destinations that people name, and at most 20 releases of agents. They are
  * never a host or a path.
  */
+
 import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { VERSION } from '../../common/version.ts';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { LeaseState } from '../admin/lease.ts';
+import type { StreamState } from '../contract/stream_state.ts';
 import type { ReaderState } from '../store/postgres/standby_reader.ts';
 import type { StoredCounts } from '../store/stored_tally.ts';
 import type { ApiEnv } from './env.ts';
 import { type Findings, FleetMetrics } from './fleet_metrics.ts';
 import { isApiPath } from './paths.ts';
 import { StageMetrics } from './stage_metrics.ts';
-import { type ObservedStream, StreamMetrics } from './stream_metrics.ts';
+import { StreamMetrics } from './stream_metrics.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
 /** Releases of agents with a label of their own. The rest is counted as `other`. */
@@ -29,7 +31,7 @@ export interface Observed {
   agentVersions: ReadonlyMap<string, number>;
   /** End of the collector's certificate in milliseconds since 1970; null without TLS. */
   certificateEndsMs: number | null;
-  streams: readonly ObservedStream[];
+  streams: readonly StreamState[];
 }
 
 /** Describes what a collector can do now. */

@@ -3,24 +3,7 @@
  * share a database are added up. The one that sends shows what waits.
  */
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { StreamName } from '../contract/export.ts';
-
-/** A destination, with counts since the start of the process. */
-export interface ObservedStream {
-  name: string;
-  stream: StreamName;
-  counts: {
-    sent: number;
-    attempts_failed: number;
-    given_up_refused: number;
-    given_up_template: number;
-    given_up_partial: number;
-    unfit: number;
-    deleted_unsent: number;
-  };
-  /** Null where another collector sends. */
-  waiting: { records: number; seconds: number } | null;
-}
+import type { StreamState } from '../contract/stream_state.ts';
 
 const LABELS = ['destination', 'stream'];
 
@@ -62,7 +45,7 @@ export class StreamMetrics {
     );
   }
 
-  put(streams: readonly ObservedStream[]): void {
+  put(streams: readonly StreamState[]): void {
     const counters = [this.#sent, this.#attemptsFailed, this.#givenUp, this.#deleted];
     for (const metric of [...counters, this.#waiting, this.#secondsBehind]) metric.reset();
     for (const { name: destination, stream, counts, waiting } of streams) {

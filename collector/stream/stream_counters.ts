@@ -1,26 +1,6 @@
 /** Counts what happened to the records of each destination since the start of this process. */
 import type { StreamName } from '../contract/export.ts';
-
-const NAMES = [
-  'sent',
-  'attempts_failed',
-  'given_up_refused',
-  'given_up_template',
-  'given_up_partial',
-  'unfit',
-  'deleted_unsent',
-] as const;
-
-export type StreamCounts = Record<(typeof NAMES)[number], number>;
-
-/** A destination of a stream, for metrics. */
-export interface StreamState {
-  name: string;
-  stream: StreamName;
-  counts: Readonly<StreamCounts>;
-  /** The records that wait; null where another collector sends. */
-  waiting: { records: number; seconds: number } | null;
-}
+import { STREAM_COUNTS, type StreamCounts, type StreamState } from '../contract/stream_state.ts';
 
 export class StreamCounters {
   readonly #states = new Map<string, StreamState & { counts: StreamCounts }>();
@@ -32,7 +12,7 @@ export class StreamCounters {
       found.name = name;
       return found.counts;
     }
-    const counts = Object.fromEntries(NAMES.map((each) => [each, 0])) as StreamCounts;
+    const counts = Object.fromEntries(STREAM_COUNTS.map((each) => [each, 0])) as StreamCounts;
     this.#states.set(id, { name, stream, counts, waiting: null });
     return counts;
   }

@@ -12,7 +12,7 @@ import { SEND_TIMEOUT_MS } from '../alert/channels/channel.ts';
 import { type Failure, failureOf } from '../alert/failure.ts';
 import type { Outgoing, StreamRequest } from '../alert/http/stream_request.ts';
 import { withoutSecrets } from '../alert/send.ts';
-import type { StreamCounts } from './stream_counters.ts';
+import type { StreamCounts } from '../contract/stream_state.ts';
 import type { StreamSource } from './stream_source.ts';
 
 /** Records that are read at a time. An ordinary call has some 2,000 characters, one with many long arguments 100,000. */

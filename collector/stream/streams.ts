@@ -12,8 +12,9 @@ import type { CursorRow } from '../admin/stream_cursors.ts';
 import { byNameService, type Resolve } from '../alert/guarded_connect.ts';
 import { StreamRequest } from '../alert/http/stream_request.ts';
 import type { StreamName } from '../contract/export.ts';
+import type { StreamState } from '../contract/stream_state.ts';
 import { type RetentionBounds, warningOf } from './retention_warning.ts';
-import { StreamCounters, type StreamState } from './stream_counters.ts';
+import { StreamCounters } from './stream_counters.ts';
 import { StreamDelivery } from './stream_delivery.ts';
 import type { StreamSource, Waiting } from './stream_source.ts';
 

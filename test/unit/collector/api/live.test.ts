@@ -1,4 +1,5 @@
 /** Tests the live feed over real HTTP: its events, calls that are left out, and the permission to watch. */
+
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
@@ -8,6 +9,7 @@ import {
   MAX_WATCHERS_OF_PERSON,
   RESERVED_WATCHERS,
 } from '../../../../collector/live/live_feed.ts';
+import { ALL_CALLS } from '../../../../collector/live/live_filter.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
@@ -58,18 +60,7 @@ test('a watcher that does not read has a bounded queue, and loses the rest', asy
   let nowMs = performance.now();
   t.mock.method(performance, 'now', () => nowMs);
   const feed = new LiveFeed({ heartbeatMs: 10_000 });
-  const stream = feed.watch(
-    {
-      hosts: null,
-      offenders: null,
-      version: null,
-      categories: null,
-      outcomes: null,
-      path: null,
-      scope: null,
-    },
-    CONNECTION,
-  )!;
+  const stream = feed.watch(ALL_CALLS, CONNECTION)!;
   const batch = batchOf(Array.from({ length: 500 }, () => makeCall()));
   for (let second = 0; second < 4; second += 1) {
     feed.publish([batch]);
@@ -104,23 +95,13 @@ test('the feed of a revoked token ends', async () => {
   assert.equal(watchers(), 0);
 });
 
-const EVERYTHING = {
-  hosts: null,
-  offenders: null,
-  version: null,
-  categories: null,
-  outcomes: null,
-  path: null,
-  scope: null,
-};
-
 test('HEAD opens no stream, and the number of feeds is bounded', async () => {
   assert.equal((await api.ask('/api/v1/live', { method: 'HEAD' })).status, 200);
   assert.equal(watchers(), 0);
   const { live } = api.parts;
   const streams = Array.from({ length: MAX_WATCHERS }, (_, index) => {
     const who = { person: `person ${index}`, address: `192.0.2.${index}` };
-    return live.watch(EVERYTHING, { ...CONNECTION, ...who })!;
+    return live.watch(ALL_CALLS, { ...CONNECTION, ...who })!;
   });
   const refused = await api.ask('/api/v1/live');
   assert.equal(refused.headers.get('retry-after'), '30');
@@ -143,7 +124,7 @@ test('one viewer cannot take all feeds: they are bounded per person and per addr
 
   const feed = new LiveFeed();
   const watch = (person: string, address: string) =>
-    feed.watch(EVERYTHING, { ...CONNECTION, person, address });
+    feed.watch(ALL_CALLS, { ...CONNECTION, person, address });
   for (let index = 0; index < MAX_WATCHERS_OF_ADDRESS; index += 1) {
     assert.notEqual(watch(`person ${index}`, '192.0.2.1'), null);
   }
@@ -157,10 +138,10 @@ test('the last places are reserved for people without a feed', () => {
   let opened = 0;
   for (let index = 0; index < MAX_WATCHERS; index += 1) {
     const who = { person: `person ${index % 10}`, address: `192.0.2.${index}` };
-    if (feed.watch(EVERYTHING, { ...CONNECTION, ...who }) !== null) opened += 1;
+    if (feed.watch(ALL_CALLS, { ...CONNECTION, ...who }) !== null) opened += 1;
   }
   assert.equal(opened, MAX_WATCHERS - RESERVED_WATCHERS);
-  assert.notEqual(feed.watch(EVERYTHING, { ...CONNECTION, person: 'late', address: '192.0.2.250' }), null);
+  assert.notEqual(feed.watch(ALL_CALLS, { ...CONNECTION, person: 'late', address: '192.0.2.250' }), null);
   assert.equal(feed.counters()['watchers_refused'], RESERVED_WATCHERS);
   feed.close();
 });
