@@ -1,4 +1,4 @@
-/** What a collector knows of a stream of records to a destination, for its metrics. */
+/** Describes a stream of records to a destination, for metrics. */
 import type { StreamName } from './export.ts';
 
 /** Records since the start of the process, and requests that failed (`attempts_failed`). */
