@@ -5,11 +5,11 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
+import { bareHost, isLoopback } from '../common/host_address.ts';
 import { OperatorError } from '../common/operator_error.ts';
 import { checkProxySettings, proxyShape } from './access_settings.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
-import { isLoopback } from './loopback.ts';
 import { checkOidcSettings, oidcShape } from './oidc_settings.ts';
 import { databaseUrlText, ownerRuleText, placeText, releasePatternText } from './setting_texts.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
@@ -229,7 +229,7 @@ export function ownerRules({ owner_rules }: Pick<CollectorSettings, 'owner_rules
 /** Returns host and port of `listen`. The host has no brackets. */
 export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): { host: string; port: number } {
   const colon = listen.lastIndexOf(':');
-  return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)) };
+  return { host: bareHost(listen.slice(0, colon)), port: Number(listen.slice(colon + 1)) };
 }
 
 /** Tells whether listening there means every address of this machine, however the address is spelled. */

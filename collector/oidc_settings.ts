@@ -1,11 +1,11 @@
 /** The settings of the collector for signing in by OpenID Connect. */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
+import { isLoopback } from '../common/host_address.ts';
 import { OperatorError } from '../common/operator_error.ts';
 import { readScopedGroup } from './access/group_roles.ts';
 import type { OidcOptions } from './access/oidc/options.ts';
 import { groupNames, SCOPED_GROUPS_TEXT, scopedGroups } from './access_settings.ts';
-import { isLoopback } from './loopback.ts';
 
 const MIN_SECRET_CHARACTERS = 16;
 
@@ -143,7 +143,7 @@ export function oidcOptions(settings: WithAddress): OidcOptions | null {
 /** Only this machine sees what goes to a loopback address. */
 function checkAddress(setting: string, address: string): void {
   const { protocol, hostname } = new URL(address);
-  if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) return;
+  if (protocol === 'https:' || isLoopback(hostname)) return;
   refuse(`${setting} is ${address}: signing in by OpenID Connect needs https, except on a loopback address.`);
 }
 

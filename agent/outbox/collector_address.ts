@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { agentTokenOf } from '../../common/agent_token.ts';
+import { isLoopback } from '../../common/host_address.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AgentSettings } from '../config.ts';
 import { tlsOptions } from './collector_tls.ts';
@@ -51,8 +52,4 @@ export function collectorAddress(settings: CollectorSettings, hostId: string, lo
     );
   }
   return { url, token, spoolDir, tls, heartbeatMs: settings.heartbeat_seconds * 1_000 };
-}
-
-function isLoopback(name: string): boolean {
-  return name === 'localhost' || name === '[::1]' || /^127(\.\d+){3}$/.test(name);
 }

@@ -1,7 +1,7 @@
 /** Opens the collector on another machine that the settings name. */
 import { readFileSync } from 'node:fs';
-import { isLoopback } from '../../collector/loopback.ts';
 import { AGENT_TOKEN_CHARACTERS } from '../../common/agent_token.ts';
+import { isLoopback } from '../../common/host_address.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { CollectorClient } from '../collector_client/collector_client.ts';
 
@@ -57,7 +57,7 @@ export function collectorClientOf(
         `--collector ${origin} is not encrypted, so ${settings.collector_ca_file} would not be used: write https://, or leave out collector_ca_file.`,
       );
     }
-    if (!isLoopback(hostname.replace(/^\[|\]$/g, ''))) {
+    if (!isLoopback(hostname)) {
       process.stderr.write(
         `The connection to ${origin} is not encrypted: anybody on the network path can read it and steal the token.\n`,
       );

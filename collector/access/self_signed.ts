@@ -8,9 +8,9 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomically } from '../../common/atomic_file.ts';
+import { isLoopback } from '../../common/host_address.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { isAnyAddress } from '../config.ts';
-import { isLoopback } from '../loopback.ts';
 
 export interface KeyPairFiles {
   certFile: string;

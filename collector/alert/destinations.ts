@@ -3,6 +3,7 @@
  * and test them too.
  */
 import { randomUUID } from 'node:crypto';
+import { bareHost } from '../../common/host_address.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { DestinationRow } from '../admin/alerts.ts';
@@ -266,7 +267,7 @@ async function checkConfig(config: DestinationConfig, stream: StreamName): Promi
 }
 
 function refuseUnsafe(host: string): void {
-  const bare = host.replace(/^\[|\]$/g, '');
+  const bare = bareHost(host);
   if (!isRefused(bare)) return;
   throw new OperatorError(
     2,

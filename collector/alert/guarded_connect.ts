@@ -6,6 +6,7 @@
  */
 import { lookup as resolveName } from 'node:dns/promises';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { bareHost } from '../../common/host_address.ts';
 import { isRefused } from './refused_addresses.ts';
 
 export interface Address {
@@ -44,7 +45,7 @@ export class DeliveryError extends Error {
  * refused.
  */
 export async function allowedAddresses(host: string, resolve: Resolve): Promise<Address[]> {
-  const bare = host.replace(/^\[|\]$/g, '');
+  const bare = bareHost(host);
   const family = isIP(bare);
   const addresses = family === 0 ? await resolve(bare) : [{ address: bare, family }];
   if (addresses.length === 0) throw new DeliveryError(`the name service has no address for ${bare}`);

@@ -2,6 +2,7 @@
  * Sends alerts as plain text e-mail by SMTP. With `starttls`, a server without TLS gets neither the alert nor
  * the password.
  */
+import { bareHost } from '../../../common/host_address.ts';
 import type { Alert } from '../../contract/alert.ts';
 import type { DestinationConfig } from '../../contract/destination.ts';
 import { connectTo } from '../guarded_connect.ts';
@@ -23,7 +24,7 @@ export class EmailSender extends Channel<EmailConfig> {
 }
 
 async function sendEmail(config: EmailConfig, alert: Alert, context: ChannelContext): Promise<void> {
-  const host = config.host.replace(/^\[|\]$/g, '');
+  const host = bareHost(config.host);
   // It is loaded only here, because it takes 24 MB and 160 ms, and most collectors send no e-mail.
   const { createTransport } = await import('nodemailer');
   const socket = await connectTo(host, config.port, context);

@@ -8,6 +8,7 @@ import { isIP, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
+import { bareHost } from '../../../common/host_address.ts';
 import type { Alert } from '../../contract/alert.ts';
 import type { DestinationConfig } from '../../contract/destination.ts';
 import { allowedAddresses, connectTo, raceSignal } from '../guarded_connect.ts';
@@ -48,7 +49,7 @@ async function sendSyslog(config: SyslogConfig, alert: Alert, context: ChannelCo
     await deliver(plain, frame);
     return;
   }
-  const host = config.host.replace(/^\[|\]$/g, '');
+  const host = bareHost(config.host);
   const secured = connectTls({ socket: plain, host, ...(isIP(host) === 0 ? { servername: host } : {}) });
   // The end of an attempt destroys the plain socket, which does not inform the TLS socket above it.
   plain.once('error', (error) => secured.destroy(error));

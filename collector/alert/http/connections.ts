@@ -10,6 +10,7 @@ import {
 } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import { bareHost } from '../../../common/host_address.ts';
 import { VERSION } from '../../../common/version.ts';
 import { type Address, allowedAddresses, DeliveryError, lookupOf, type Resolve } from '../guarded_connect.ts';
 
@@ -72,7 +73,7 @@ export class HttpConnections {
   /** Rejects with the cause if there was no answer. Any status is an answer. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const url = new URL(request.url);
-    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const host = bareHost(url.hostname);
     // Node connects to an address without looking it up.
     if (isIP(host) !== 0) await allowedAddresses(host, this.#resolve);
     try {

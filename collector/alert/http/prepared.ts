@@ -1,5 +1,6 @@
 /** Puts a destination's configuration and its preset together to the requests that are made. */
 import { isIP } from 'node:net';
+import { bareHost } from '../../../common/host_address.ts';
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { HttpConfig } from '../../contract/destination.ts';
 import type { StreamName } from '../../contract/export.ts';
@@ -147,7 +148,7 @@ function checkShape({ shape = 'native', batch }: RequestDefinition, stream: Stre
 /** Returns the host of an address, without the brackets of an IPv6 address. */
 function hostOf(url: string): string {
   const { hostname } = new URL(url);
-  const bare = hostname.replace(/^\[|\]$/g, '');
+  const bare = bareHost(hostname);
   return isIP(bare) === 0 ? hostname : bare;
 }
 

@@ -7,7 +7,7 @@ import {
   isAnyAddress,
   listenAddress,
 } from '../../../collector/config.ts';
-import { isLoopback } from '../../../collector/loopback.ts';
+import { isLoopback } from '../../../common/host_address.ts';
 import { OperatorError } from '../../../common/operator_error.ts';
 
 function check(settings: Record<string, unknown>): string | null {
