@@ -7,7 +7,7 @@ import { DAY_US, type Window } from '../contract/window.ts';
 import type { HostBoard, HostSelection, PageChoice } from '../insight/host_board.ts';
 import type { Insight } from '../insight/insight.ts';
 import { type KeptAnswers, NOTHING_KEPT } from '../insight/kept/kept_answers.ts';
-import type { HostFilter, Question } from '../insight/question.ts';
+import type { GroupBy, HostFilter, Question } from '../insight/question.ts';
 import { narrows } from '../store/host_filter.ts';
 import { dataAsOfUs } from '../store/reading.ts';
 import { Coalesced } from './coalesced.ts';
@@ -112,9 +112,15 @@ export class CoalescedInsight implements RememberedAnswers {
     return this.#share('host', question, () => this.fresh.host(...question));
   }
   readinessGroups(
-    ...question: Parameters<Insight['readinessGroups']>
+    by: GroupBy,
+    question: Question,
+    filter: HostFilter = {},
   ): ReturnType<Insight['readinessGroups']> {
-    return this.#share('readinessGroups', question, () => this.fresh.readinessGroups(...question));
+    return this.#share('readinessGroups', [by, question, filter], async () => {
+      const board = endsNow(question.window) ? await this.#kept.board() : null;
+      if (board === null) return this.fresh.readinessGroups(by, question, filter);
+      return this.#madeOf(board.asOfUs, await this.fresh.readinessGroups(by, question, filter, board));
+    });
   }
   group(...question: Parameters<Insight['group']>): ReturnType<Insight['group']> {
     return this.#share('group', question, () => this.fresh.group(...question));

@@ -14,11 +14,13 @@ const MAX_COMMAND_LINES = 100;
 /** Times at which the service was seen on and off. */
 type ServiceSeen = Pick<Tally, 'lastSuccessUs' | 'lastForbiddenUs'>;
 
+type NamedHost = Pick<HostFacts, 'id' | 'cloud.region'>;
+
 /** A host that the command may be run for. */
 export interface EnforceableHost {
-  facts: HostFacts;
-  calls: ServiceSeen;
-  instance: CloudInstance | null;
+  facts: NamedHost;
+  /** See `isSeenEnabled`. */
+  seenEnabled: boolean;
   startSeen: boolean;
 }
 
@@ -32,17 +34,13 @@ export function isInstanceId(id: string): boolean {
  * `--http-tokens`. It would turn the service on where somebody has turned it off, so it is there only if the
  * service was seen to answer. Left out, the present value is kept (AWS CLI reference).
  */
-export function enforceCommand(
-  host: HostFacts,
-  calls: ServiceSeen,
-  instance: CloudInstance | null,
-): string | null {
-  const endpoint = isSeenEnabled(calls, instance) ? ' --http-endpoint enabled' : '';
+export function enforceCommand(host: NamedHost, seenEnabled: boolean): string | null {
+  const endpoint = seenEnabled ? ' --http-endpoint enabled' : '';
   return command(host, `--http-tokens required${endpoint}`);
 }
 
 /** Tells whether the last thing that shows it, an answer or the cloud's inventory, shows a service that is on. */
-function isSeenEnabled(
+export function isSeenEnabled(
   { lastSuccessUs, lastForbiddenUs }: ServiceSeen,
   instance: CloudInstance | null,
 ): boolean {
@@ -63,7 +61,7 @@ export function enforceNotes(hosts: readonly EnforceableHost[]): string[] {
   if (instances.length === 0) return [];
   const regions = new Set(instances.map(({ facts }) => regionOption(facts)));
   const region = regions.size === 1 ? [...regions][0]! : '';
-  const unseen = instances.filter(({ calls, instance }) => !isSeenEnabled(calls, instance)).length;
+  const unseen = instances.filter(({ seenEnabled }) => !seenEnabled).length;
   const withoutStart = instances.filter(({ startSeen }) => !startSeen).length;
   return [
     `Look first if it can be undone: "aws ec2 get-instance-metadata-defaults${region}" shows HttpTokensEnforced. Where that is enabled, or a policy of the organisation demands tokens, AWS refuses to go back. Elsewhere the same command with "--http-tokens optional" undoes it.`,
@@ -78,32 +76,60 @@ export function enforceNotes(hosts: readonly EnforceableHost[]): string[] {
   ];
 }
 
-export function hopLimitCommand(host: HostFacts, hopLimit: number): string | null {
+export function hopLimitCommand(host: NamedHost, hopLimit: number): string | null {
   return command(host, `--http-put-response-hop-limit ${hopLimit}`);
 }
 
 /**
- * Returns one line for each command, at most 100, and a comment with the number of those left out. Null if
- * there is none.
+ * Returns one line for each command, at most 100 in the order of their ids, and a comment with the number of those left
+ * out. Null if there is none.
+ */
+export function enforceLines(hosts: readonly EnforceableHost[]): string | null {
+  const instances = hosts.filter(({ facts }) => isInstanceId(facts.id));
+  const shown = firstById(instances, MAX_COMMAND_LINES);
+  return joined(
+    shown.map(({ facts, seenEnabled }) => enforceCommand(facts, seenEnabled)),
+    instances.length,
+  );
+}
+
+/**
+ * Returns one line for each command, at most 100, and a comment with the number of those left out. Null if there is none.
  */
 export function commandLines(commands: readonly (string | null)[]): string | null {
   const lines = commands.filter((line) => line !== null);
-  if (lines.length === 0) return null;
-  const left = lines.length - MAX_COMMAND_LINES;
-  const shown = lines.slice(0, MAX_COMMAND_LINES);
-  return [...shown, ...(left > 0 ? [`# and ${left} more hosts`] : [])].join('\n');
+  return joined(lines.slice(0, MAX_COMMAND_LINES), lines.length);
+}
+
+function joined(lines: readonly (string | null)[], count: number): string | null {
+  if (count === 0) return null;
+  const left = count - lines.length;
+  return [...lines, ...(left > 0 ? [`# and ${left} more hosts`] : [])].join('\n');
+}
+
+/** Picks the first hosts in one pass: a group can have 100,000. */
+function firstById(hosts: readonly EnforceableHost[], limit: number): EnforceableHost[] {
+  const picked: EnforceableHost[] = [];
+  for (const host of hosts) {
+    const { id } = host.facts;
+    if (picked.length === limit && id >= picked[limit - 1]!.facts.id) continue;
+    const place = picked.findIndex(({ facts }) => id < facts.id);
+    picked.splice(place === -1 ? picked.length : place, 0, host);
+    if (picked.length > limit) picked.pop();
+  }
+  return picked;
 }
 
 /**
  * Id and region must match patterns that have no character which a shell interprets, so that no text from a
  * host is run.
  */
-function command(host: HostFacts, options: string): string | null {
+function command(host: NamedHost, options: string): string | null {
   if (!isInstanceId(host.id)) return null;
   return `aws ec2 modify-instance-metadata-options --instance-id ${host.id}${regionOption(host)} ${options}`;
 }
 
-function regionOption(host: HostFacts): string {
+function regionOption(host: NamedHost): string {
   const region = host['cloud.region'];
   return region !== undefined && REGION.test(region) ? ` --region ${region}` : '';
 }

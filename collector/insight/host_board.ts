@@ -14,6 +14,8 @@ export interface HostBoard {
   hosts: readonly HostSummary[];
   /** Profiles of these hosts by number. */
   profiles: ReadonlyMap<number, HostProfile>;
+  /** Ready hosts whose service was last seen on (`isSeenEnabled`); null where that was not asked for. */
+  seenEnabled: ReadonlySet<string> | null;
 }
 
 /** Restricts and orders the list of hosts. */

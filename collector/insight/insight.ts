@@ -20,10 +20,10 @@ import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
+import { isSeenEnabled } from './enforce_command.ts';
 import type { Held, HeldHosts } from './fix_first.ts';
 import { type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
-import { groupValue } from './group_value.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
 import {
   chosenHosts,
@@ -34,12 +34,17 @@ import {
   type PageChoice,
   pageOfHosts,
 } from './host_board.ts';
-import { DEFAULT_MAX_MISSING_SECONDS, HostJudge, type HostJudgeOptions } from './host_judge.ts';
+import {
+  DEFAULT_MAX_MISSING_SECONDS,
+  HostJudge,
+  type HostJudgeOptions,
+  type JudgedBrief,
+} from './host_judge.ts';
 import { describeHost, describeSummary, type HostSummary, verdictCounts, worstHostFirst } from './hosts.ts';
 import { describeOffender, MAX_LISTED, type UntriagedOffender } from './offenders.ts';
 import { Progress } from './progress.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
-import { ReadinessGroups } from './readiness_groups.ts';
+import { readinessGroupsOf } from './readiness_groups.ts';
 import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
@@ -85,26 +90,46 @@ export class Insight {
     this.#groups = new GroupQuestions(this.#store, this.#judge, options.isPart === true);
   }
 
-  /** Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. `held` gets the held ones. */
-  async board({ window }: Question, filter: HostFilter = {}, held?: HeldHosts): Promise<HostBoard> {
+  /**
+   * Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. `held` gets the held
+   * ones. `withEnabled`: also looks which ready hosts have a service that was seen on.
+   */
+  async board(
+    { window }: Question,
+    filter: HostFilter = {},
+    { held, withEnabled = false }: { held?: HeldHosts; withEnabled?: boolean } = {},
+  ): Promise<HostBoard> {
     const asOfUs = this.#nowUs();
     const hosts: HostSummary[] = [];
     const profiles = new Map<number, HostProfile>();
+    const seenEnabled = withEnabled ? new Set<string>() : null;
     for await (const { briefs, profileOf } of this.#judge.judgeAll(window, choiceOf(filter))) {
       for (const brief of briefs) {
         hosts.push(brief.summary);
         profiles.set(brief.summary.profile, profileOf(brief));
         held?.add(brief, profileOf(brief));
       }
+      for (const id of withEnabled ? await this.#seenEnabled(briefs) : []) seenEnabled?.add(id);
     }
     // The data can be older than the question.
-    return { asOfUs: Math.min(asOfUs, this.#nowUs()), hosts, profiles };
+    return { asOfUs: Math.min(asOfUs, this.#nowUs()), hosts, profiles, seenEnabled };
+  }
+
+  /** Returns the ids of ready hosts whose service was last seen on. */
+  async #seenEnabled(briefs: readonly JudgedBrief[]): Promise<string[]> {
+    const ready = briefs.filter(({ summary }) => summary.verdict === 'ready');
+    if (ready.length === 0) return [];
+    const found = await this.#store.cloudInstances(ready.map(({ summary }) => summary.id));
+    const instances = new Map(found.map((each) => [each.hostId, each]));
+    return ready.flatMap(({ summary: { id }, judged: { calls } }) =>
+      isSeenEnabled(calls, instances.get(id) ?? null) ? [id] : [],
+    );
   }
 
   /** Judges all hosts once, for the board and for what to fix first. */
   async boardWithHeld(question: Question): Promise<{ board: HostBoard; held: Held }> {
     const held = this.#progress.heldHosts();
-    const board = await this.board(question, {}, held);
+    const board = await this.board(question, {}, { held, withEnabled: true });
     return { board, held: await this.#progress.completeHeld(held, question.window) };
   }
 
@@ -399,36 +424,18 @@ export class Insight {
     return this.#groups.group(id, window, filter);
   }
 
-  /** Counts verdicts of hosts: the largest group first, and the hosts without the attribute last. */
+  /**
+   * Counts verdicts of hosts: the largest group first, and the hosts without the attribute last. `board`: of the same
+   * window, with the hosts that were seen enabled; without it, hosts are judged now.
+   */
   async readinessGroups(
     by: GroupBy,
-    { window }: Question,
+    question: Question,
     filter: HostFilter = {},
+    board?: HostBoard,
   ): Promise<ReadinessGroup[]> {
-    const groups = new ReadinessGroups();
-    for await (const { briefs, profileOf } of this.#judge.judgeAll(window, choiceOf(filter))) {
-      const ready = briefs.flatMap(({ summary: { id, verdict } }) => (verdict === 'ready' ? [id] : []));
-      const instances = new Map(
-        (ready.length === 0 ? [] : await this.#store.cloudInstances(ready)).map((each) => [
-          each.hostId,
-          each,
-        ]),
-      );
-      for (const brief of briefs) {
-        const { summary, judged } = brief;
-        const { id, name, verdict, callsV1, startSeen } = summary;
-        const profile = profileOf(brief);
-        const { lastSuccessUs, lastForbiddenUs } = judged.calls;
-        const enforceable = {
-          facts: { ...profile, id, name },
-          calls: { lastSuccessUs, lastForbiddenUs },
-          instance: instances.get(id) ?? null,
-          startSeen,
-        };
-        groups.add(groupValue(profile, by), verdict, callsV1, verdict === 'ready' ? enforceable : null);
-      }
-    }
-    return groups.list();
+    const judged = board ?? (await this.board(question, filter, { withEnabled: true }));
+    return readinessGroupsOf(judged, chosenHosts(judged, filter), by);
   }
 
   /**

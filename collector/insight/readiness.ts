@@ -11,7 +11,7 @@ import {
   missingOf,
   watchedOf,
 } from './coverage_gaps.ts';
-import { enforceCommand, enforceNotes } from './enforce_command.ts';
+import { enforceCommand, enforceNotes, isSeenEnabled } from './enforce_command.ts';
 import { type HopEvidence, hopEvidence, hopLimitCommandOf, hopLimitFor } from './hop_limit.ts';
 import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { limitsOf } from './limits.ts';
@@ -139,14 +139,17 @@ export function readinessOf(
     command: commandFor(verdict, evidence, calls),
     command_notes:
       verdict === 'ready'
-        ? enforceNotes([{ facts, calls, instance: cloudInstance, startSeen: judged.startSeen }])
+        ? enforceNotes([
+            { facts, seenEnabled: isSeenEnabled(calls, cloudInstance), startSeen: judged.startSeen },
+          ])
         : [],
   };
 }
 
 /** Returns the AWS CLI command that this verdict calls for, or null if there is none yet. */
 export function commandFor(verdict: Verdict, evidence: HostEvidence, calls: Tally): string | null {
-  if (verdict === 'ready') return enforceCommand(evidence.facts, calls, evidence.cloudInstance);
+  if (verdict === 'ready')
+    return enforceCommand(evidence.facts, isSeenEnabled(calls, evidence.cloudInstance));
   const isHopLimit = calls.fallbackUnanswered > 0 && calls.plainV1 === 0;
   if ((verdict === 'fallback' || verdict === 'rejected') && isHopLimit) {
     return hopLimitCommandOf(hopEvidenceOf(evidence));

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { host as hostShape, verdict } from '../../contract/host.ts';
 import { HOST_SORT_KEYS } from '../../insight/host_board.ts';
 import { parseGroupBy } from '../../insight/question.ts';
+import { toTimestamp } from '../../store/time.ts';
 import type { ApiApp } from '../env.ts';
 import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { pageAnswer } from '../list_answer.ts';
@@ -65,6 +66,9 @@ const oneRoute = route({
   responses: { 200: jsonAnswer(HostDetail, 'The host.') },
 });
 
+const GROUPS_AS_OF = asOf.describe(
+  'When the hosts were judged, on large fleets up to three minutes ago. Look at a host again before you run a command.',
+);
 const groupsRoute = route({
   method: 'get',
   path: '/api/v1/readiness/groups',
@@ -84,7 +88,7 @@ const groupsRoute = route({
   },
   responses: {
     200: jsonAnswer(
-      z.object({ items: z.array(ReadinessGroup), next: z.string().nullable() }),
+      z.object({ items: z.array(ReadinessGroup), next: z.string().nullable(), as_of: GROUPS_AS_OF }),
       'A page of groups.',
     ),
   },
@@ -121,10 +125,12 @@ export function hostRoutes(app: ApiApp, { views, defaultWindowDays, log, metrics
     }
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
-    const groups = await views.for(c).insight.readinessGroups(by, { window: list.window }, filter);
+    const { insight } = views.for(c);
+    const groups = await insight.readinessGroups(by, { window: list.window }, filter);
     // The value names a group. As JSON, a missing value differs from every text.
     const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
     const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, list);
-    return c.json({ items: items.map(({ id: _, ...group }) => group), next }, 200);
+    const judged = toTimestamp(insight.asOfUs(groups));
+    return c.json({ items: items.map(({ id: _, ...group }) => group), next, as_of: judged }, 200);
   });
 }

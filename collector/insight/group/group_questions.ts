@@ -4,7 +4,7 @@ import type { Group, GroupDetail } from '../../contract/group.ts';
 import type { Verdict } from '../../contract/host.ts';
 import type { Window } from '../../contract/window.ts';
 import type { StoreQueries } from '../../store/store.ts';
-import { commandLines, enforceCommand, enforceNotes } from '../enforce_command.ts';
+import { enforceLines, enforceNotes, isSeenEnabled } from '../enforce_command.ts';
 import type { HostJudge } from '../host_judge.ts';
 import { verdictCounts } from '../hosts.ts';
 import { titleOf } from '../offenders.ts';
@@ -139,16 +139,13 @@ export class GroupQuestions {
       .filter(({ judged }) => judged.verdict === 'ready')
       .map(({ stored, judged, evidence }) => ({
         facts: stored.facts,
-        instance: evidence.cloudInstance,
-        calls: judged.calls,
+        seenEnabled: isSeenEnabled(judged.calls, evidence.cloudInstance),
         startSeen: judged.startSeen,
       }));
     return {
       instances: shown.map((member, index) => describeMember(member, names[index]!)),
       verdicts: verdictCounts(hosts.map(({ judged }) => judged.verdict)),
-      command: commandLines(
-        ready.map(({ facts, calls, instance }) => enforceCommand(facts, calls, instance)).sort(),
-      ),
+      command: enforceLines(ready),
       command_notes: enforceNotes(ready),
     };
   }

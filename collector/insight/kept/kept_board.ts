@@ -7,7 +7,7 @@ import { inParts } from './packed_parts.ts';
 
 const HOSTS_IN_PART = 5_000;
 
-type Columns = { [Key in keyof HostSummary]: unknown[] };
+type Columns = { [Key in keyof HostSummary | 'seenEnabled']: unknown[] };
 
 /** The order of the columns is that of the kept form, which the name of the release goes with. */
 const KEYS = [
@@ -27,9 +27,10 @@ const KEYS = [
   'lastV1Us',
 ] as const satisfies (keyof HostSummary)[];
 
-export function partsOfBoard({ hosts }: HostBoard): Columns[] {
+export function partsOfBoard({ hosts, seenEnabled }: HostBoard): Columns[] {
   return inParts(hosts, HOSTS_IN_PART).map((part) => {
     const columns = Object.fromEntries(KEYS.map((key) => [key, part.map((host) => host[key])])) as Columns;
+    columns.seenEnabled = part.map(({ id }) => (seenEnabled?.has(id) === true ? 1 : 0));
     columns.verdict = part.map((host) => verdict.options.indexOf(host.verdict));
     return columns;
   });
@@ -39,11 +40,15 @@ export function partsOfBoard({ hosts }: HostBoard): Columns[] {
 export function boardOfParts(parts: readonly unknown[], asOfUs: number, profiles: StoredProfiles): HostBoard {
   const hosts: HostSummary[] = [];
   const used = new Map<number, NonNullable<ReturnType<StoredProfiles['get']>>['facts']>();
-  for (const part of parts as { [Key in keyof HostSummary]: HostSummary[Key][] }[]) {
+  const seenEnabled = new Set<string>();
+  for (const part of parts as ({ [Key in keyof HostSummary]: HostSummary[Key][] } & {
+    seenEnabled: (0 | 1)[];
+  })[]) {
     const verdicts = part.verdict as unknown as number[];
     for (const [at, id] of part.id.entries()) {
       const profile = part.profile[at]!;
       if (!used.has(profile)) used.set(profile, profiles.get(profile)?.facts ?? {});
+      if (part.seenEnabled[at] === 1) seenEnabled.add(id);
       hosts.push({
         id,
         name: part.name[at]!,
@@ -62,5 +67,5 @@ export function boardOfParts(parts: readonly unknown[], asOfUs: number, profiles
       });
     }
   }
-  return { asOfUs, hosts, profiles: used };
+  return { asOfUs, hosts, profiles: used, seenEnabled };
 }

@@ -12,6 +12,7 @@ import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_s
 import { DAY_US, HOUR_US } from '../../../collector/contract/window.ts';
 import type { HostBoard } from '../../../collector/insight/host_board.ts';
 import { Insight } from '../../../collector/insight/insight.ts';
+import type { GroupBy, HostFilter } from '../../../collector/insight/question.ts';
 import { KeptJudgement } from '../../../collector/kept_judgement.ts';
 import { heardHost } from '../../../collector/store/packed_heartbeat.ts';
 import { openForReading, openForWriting } from '../../../collector/store/sqlite/database.ts';
@@ -78,7 +79,7 @@ class Shared {
   }
 
   write(batches: StoredBatch[]): void {
-    this.#writer.write(pack(batches));
+    this.#writer.write(pack(batches.map(placed)));
     this.#writer.heartbeats(
       batches.map(({ host }) => heardHost(heartbeatOf(host.id, this.nowUs), this.nowUs)),
     );
@@ -100,6 +101,24 @@ const boardRows = (board: HostBoard | null) =>
     hosts: board.hosts,
     profiles: [...board.profiles].sort(([a], [b]) => a - b),
   };
+
+const READINESS_ATTRIBUTES: GroupBy[] = ['account', 'image_id', { tag: 'team' }, { tag: 'nothing' }];
+const FILTERS: HostFilter[] = [
+  {},
+  { regions: ['eu-west-1'] },
+  { regions: [null], accounts: [null, '111122223333'] },
+  { accounts: ['nowhere'] },
+  { tags: [{ key: 'team', value: 'a' }] },
+];
+
+/** Gives hosts an account and a region. Some move when their tags change. */
+function placed(batch: StoredBatch): StoredBatch {
+  const { id, tags } = batch.host;
+  if (id === 'i-0') return batch;
+  const region = id === 'i-1' || tags?.['team'] === 'a' ? 'eu-west-1' : 'us-east-1';
+  const account = id === 'i-2' ? '444455556666' : '111122223333';
+  return { ...batch, host: { ...batch.host, 'cloud.region': region, 'cloud.account.id': account } };
+}
 
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.constant({ kind: 'write' as const }) },
@@ -149,6 +168,12 @@ test('what is kept is what a judgement of that moment gives, for any history', a
               const groupsKept = await kept.groups(by);
               assert.deepEqual(groupsKept!.value, await insight.groups(by, question), by);
               assert.equal(groupsKept!.asOfUs, shared.nowUs);
+            }
+            for (const by of READINESS_ATTRIBUTES) {
+              for (const filter of FILTERS) {
+                const counted = await insight.readinessGroups(by, question, filter, (await kept.board())!);
+                assert.deepEqual(counted, await insight.readinessGroups(by, question, filter));
+              }
             }
             const held = (await kept.held())!;
             assert.deepEqual(

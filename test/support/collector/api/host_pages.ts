@@ -43,6 +43,7 @@ export function boardOf(hosts: readonly Host[]): HostBoard {
         },
       ]),
     ),
+    seenEnabled: new Set(),
   };
 }
 

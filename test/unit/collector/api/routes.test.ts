@@ -80,7 +80,11 @@ const CASES: Case[] = [
   { path: `/api/v1/hosts/${makeHost(1).id}`, as: 'viewer', answer: strict(hostDetail) },
   { path: '/api/v1/groups?by=tag:team', as: 'viewer', answer: list(group).extend({ as_of: time }) },
   { path: '/api/v1/groups/tag%3Ateam%3Da%2Fb', as: 'viewer', answer: strict(groupDetail) },
-  { path: '/api/v1/readiness/groups?by=tag:team', as: 'viewer', answer: list(readinessGroup) },
+  {
+    path: '/api/v1/readiness/groups?by=tag:team',
+    as: 'viewer',
+    answer: list(readinessGroup).extend({ as_of: time }),
+  },
   { path: '/api/v1/calls', as: 'viewer', answer: list(servedCall) },
   {
     path: `/api/v1/plans/${PLAN_ID}`,

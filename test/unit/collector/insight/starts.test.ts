@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DAY_US } from '../../../../collector/contract/window.ts';
+import { enforceLines } from '../../../../collector/insight/enforce_command.ts';
+import { summaryOf } from '../../../../collector/insight/hosts.ts';
 import { judge } from '../../../../collector/insight/readiness.ts';
-import { ReadinessGroups } from '../../../../collector/insight/readiness_groups.ts';
+import { readinessGroupsOf } from '../../../../collector/insight/readiness_groups.ts';
 import { isStartSeen } from '../../../../collector/insight/starts.ts';
 import type { HostCoverage } from '../../../../collector/store/store.ts';
 import {
@@ -113,19 +115,42 @@ describe('a start of the host', () => {
   });
 
   it('is missing for some hosts of a group, and the group says for how many', () => {
-    const groups = new ReadinessGroups();
     const hostOf = (id: string, boots: HostCoverage['boots']) => {
       const of = evidence([], {
         facts: { ...FACTS, id },
         coverage: coverage([], { firstUs: installedAt(90), boots }),
       });
-      const { verdict, calls, startSeen } = judge(of, JUDGING);
-      groups.add('eu-west-1', verdict, calls.v1, { facts: of.facts, calls, instance: null, startSeen });
+      const times = { firstUs: NOON_US, lastUs: NOON_US, receivedUs: NOON_US, isSilent: false };
+      return { id, name: id, profile: 1, ...times, ...summaryOf(of.totals, judge(of, JUDGING)) };
     };
-    hostOf('i-00000000000000001', [boot('a', 90, 0)]);
-    hostOf('i-00000000000000002', [boot('a', 90, 3), boot('b', 3, 0)]);
-    const [group] = groups.list();
+    const hosts = [
+      hostOf('i-00000000000000001', [boot('a', 90, 0)]),
+      hostOf('i-00000000000000002', [boot('a', 90, 3), boot('b', 3, 0)]),
+    ];
+    const profiles = new Map([[1, { 'cloud.region': 'eu-west-1' }]]);
+    const board = { asOfUs: NOON_US, hosts, profiles, seenEnabled: new Set<string>() };
+    const [group] = readinessGroupsOf(board, hosts, 'region');
     assert.deepEqual([group!.verdicts.ready, group!.ready_without_start], [2, 1]);
     assert.match(group!.command_notes[1]!, /No start of 1 of 2 was seen.*leave launch templates/);
+  });
+});
+
+describe('the command of a group with many hosts', () => {
+  it('is there for the first 100 of them in the order of their ids, with the number of the others', () => {
+    const ids = Array.from({ length: 103 }, (_, at) => `i-${String((at * 37) % 103).padStart(17, '0')}`);
+    const lines = enforceLines(
+      [...ids, 'laptop'].map((id) => ({ facts: { id }, seenEnabled: id.endsWith('7'), startSeen: true })),
+    )!.split('\n');
+    assert.equal(lines.length, 101);
+    const sorted = ids.toSorted().slice(0, 100);
+    assert.deepEqual(
+      lines.slice(0, 100).map((line) => /i-[0-9]+/.exec(line)![0]),
+      sorted,
+    );
+    assert.deepEqual(
+      lines.slice(0, 100).map((line) => line.endsWith(' --http-tokens required --http-endpoint enabled')),
+      sorted.map((id) => id.endsWith('7')),
+    );
+    assert.equal(lines[100], '# and 3 more hosts');
   });
 });
