@@ -32,6 +32,7 @@ import { IngestServer } from './ingest/server.ts';
 import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
+import { ScopeMembersOutside } from './insight/group/members_outside.ts';
 import { Insight } from './insight/insight.ts';
 import { JUDGEMENT_LEASE_MS, KeptJudgement } from './kept_judgement.ts';
 import { LiveFeed } from './live/live_feed.ts';
@@ -180,7 +181,7 @@ async function compose(
       ...judging,
       triage,
       ...(data.reader !== null && { now }),
-      isPart: true,
+      outside: new ScopeMembersOutside(questions, sight),
     });
     return { calls, insight: new CoalescedInsight(own, { onChange }) };
   });

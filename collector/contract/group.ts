@@ -6,6 +6,7 @@ import { time, window } from './window.ts';
 
 /**
  * Why a group is not proven:
+ * - `members_outside_scope`: it has members that are not in the scope of whoever asks. Nothing else is said of these.
  * - `window_not_full`: its hosts have not been watched for a whole window yet, or older records were deleted.
  * - `no_inventory`: the cloud's inventory is missing or too old, so that a member without an agent would not
  *   be known.
@@ -20,6 +21,7 @@ import { time, window } from './window.ts';
  * - `starts_missing`: fewer than three starts were seen with today's image and template version.
  */
 export const groupProblemCode = z.enum([
+  'members_outside_scope',
   'window_not_full',
   'no_inventory',
   'no_agent',

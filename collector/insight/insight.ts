@@ -24,6 +24,7 @@ import { isSeenEnabled } from './enforce_command.ts';
 import type { Held, HeldHosts } from './fix_first.ts';
 import { type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
+import { type MembersOutside, NO_MEMBERS_OUTSIDE } from './group/members_outside.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
 import {
   chosenHosts,
@@ -63,8 +64,8 @@ const COMPARED_AT_ONCE = 1000;
 export interface InsightOptions extends HostJudgeOptions, TriageOptions {
   /** Rules that join the releases of a workload. Default: the built-in ones. */
   rules?: WorkloadRules;
-  /** True where the store shows a part of the fleet only, the scope of a viewer. */
-  isPart?: boolean;
+  /** Tells which groups have members that the store does not show. Default: it shows the whole fleet. */
+  outside?: MembersOutside;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -87,7 +88,7 @@ export class Insight {
       readinessWindowDays: options.readinessWindowDays,
       toleranceUs: (options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS) * 1e6,
     });
-    this.#groups = new GroupQuestions(this.#store, this.#judge, options.isPart === true);
+    this.#groups = new GroupQuestions(this.#store, this.#judge, options.outside ?? NO_MEMBERS_OUTSIDE);
   }
 
   /**

@@ -9,6 +9,7 @@
 import type { ViewScope } from '../contract/host_scope.ts';
 import { type HostChoice, type HostFilter, isIdList, isInScope } from './host_filter.ts';
 import { keepMembers } from './scoped_members.ts';
+import { keepResources } from './scoped_resources.ts';
 import type {
   CallFilter,
   CallingDays,
@@ -206,12 +207,10 @@ export class ScopedQueries implements StoreQueries {
       resources: await this.cloudResources(),
     };
   }
-  /** Returns the resources of the accounts of the scope. A resource has no tags: by tags alone all are returned. */
+  /** Returns the resources of whole accounts of the scope, and those that instances of the scope name. */
   async cloudResources(): Answer<'cloudResources'> {
-    const resources = await this.#store.cloudResources();
-    return resources.filter(({ facts: { account } }) =>
-      this.#scope.some(({ accounts }) => accounts === undefined || accounts.includes(account)),
-    );
+    const [resources, profiles] = await Promise.all([this.#store.cloudResources(), this.profiles()]);
+    return keepResources(resources, profiles, this.#scope);
   }
   async answeredV1(hostId: string, spans: Parameters<StoreQueries['answeredV1']>[1]): Promise<number[]> {
     return (await this.#isOwn(hostId)) ? this.#store.answeredV1(hostId, spans) : spans.map(() => 0);

@@ -31,7 +31,8 @@ export interface DescribedGroup extends ChosenGroup {
   callers: { identity: string; hosts: number; calls: number; lastUs: number }[];
 }
 
-export function judgeChosen(chosen: ChosenGroup, fleet: Fleet): DescribedGroup {
+/** `outside`: values of groups that have members which whoever asks may not see. */
+export function judgeChosen(chosen: ChosenGroup, fleet: Fleet, outside: ReadonlySet<string>): DescribedGroup {
   const members = chosen.members.map(({ judged }) => judged);
   const inventoryUs = inventoryOf(chosen.sets, fleet.inventoryUs);
   const firstKnownUs = members.reduce(
@@ -39,7 +40,11 @@ export function judgeChosen(chosen: ChosenGroup, fleet: Fleet): DescribedGroup {
     chosen.firstKnownUs,
   );
   const { forgottenUntilUs, launchesNow, judging } = fleet;
-  const judged = judgeGroup({ members, firstKnownUs, forgottenUntilUs, inventoryUs, launchesNow }, judging);
+  const hasMembersOutside = outside.has(chosen.value);
+  const judged = judgeGroup(
+    { members, firstKnownUs, forgottenUntilUs, inventoryUs, hasMembersOutside, launchesNow },
+    judging,
+  );
   return { ...chosen, judged, inventoryUs, callers: callersOf(judged, fleet.callers) };
 }
 
@@ -102,7 +107,7 @@ export function describeGroup(
       seen,
       needed: STARTS_NEEDED,
     })),
-    limits: limitsOf(by, members, startSeen),
+    limits: limitsOf(by, members, judged),
     window_full_at: Number.isFinite(judged.windowFullAtUs) ? stampOf(judged.windowFullAtUs) : null,
     inventory_at: stampOf(inventoryUs),
   };
@@ -165,7 +170,8 @@ function inventoryOf(sets: readonly ProfileSet[], supplied: Fleet['inventoryUs']
  * The scaling activities of an Auto Scaling group name all its instances of six weeks. Others have no such
  * record.
  */
-function limitsOf(by: GroupAttribute, members: readonly FleetMember[], startSeen: boolean): string[] {
+function limitsOf(by: GroupAttribute, members: readonly FleetMember[], judged: JudgedGroup): string[] {
+  const startSeen = isStartSeen(judged);
   const limits: string[] = [];
   const running = members.filter(({ judged }) => judged.isRunning);
   const neverStarted = running.filter(({ judged }) => judged.startsSeen === 0).length;
@@ -180,6 +186,10 @@ function limitsOf(by: GroupAttribute, members: readonly FleetMember[], startSeen
   if (by !== 'asg')
     limits.push(
       'An instance that had no agent, belonged to no Auto Scaling group and ended between two inventories is not known.',
+    );
+  if (judged.problems.has('members_outside_scope'))
+    limits.push(
+      'Counts, callers and instances are those of your scope: the group has members outside your scope, which can still call IMDSv1.',
     );
   return limits;
 }

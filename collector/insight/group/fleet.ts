@@ -37,7 +37,7 @@ export function placesOf({ accounts, regions, ...others }: HostFilter): GroupFil
 }
 
 /** Members that are read and judged at a time. */
-const MEMBERS_AT_ONCE = 5000;
+export const MEMBERS_AT_ONCE = 5000;
 
 export interface FleetMember {
   judged: JudgedMember;
@@ -46,6 +46,8 @@ export interface FleetMember {
 
 export interface Fleet {
   members: FleetMember[];
+  /** Instances that reported, or existed, in this time are members. */
+  reported: Window;
   judging: Judging;
   /** Workloads that called without a token, by host. */
   callers: ReadonlyMap<string, { identity: string; calls: Tally }[]>;
@@ -109,6 +111,7 @@ export async function loadFleet(
   }
   return {
     members,
+    reported,
     judging,
     callers,
     ever: [...profiles.values()].flatMap(({ facts, firstUs }) =>
@@ -133,7 +136,8 @@ function addCallers(
   }
 }
 
-function matches(facts: HostProfile, { accounts, regions }: GroupFilter): boolean {
+/** Tells whether an instance is in the places to which groups are narrowed. */
+export function matches(facts: HostProfile, { accounts, regions }: GroupFilter): boolean {
   return (
     (accounts === undefined || accounts.includes(facts['cloud.account.id'] ?? '')) &&
     (regions === undefined || regions.includes(facts['cloud.region'] ?? ''))

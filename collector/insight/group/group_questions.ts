@@ -20,6 +20,7 @@ import {
 import { type Fleet, type FleetMember, type GroupFilter, loadFleet, profilesOfGroup } from './fleet.ts';
 import type { JudgedMember } from './member.ts';
 import type { ProfileSet } from './members_of.ts';
+import type { MembersOutside } from './members_outside.ts';
 
 const MAX_INSTANCES = 1000;
 const WORST_FIRST: readonly Verdict[] = ['blocked', 'fallback', 'rejected', 'unproven', 'ready', 'enforced'];
@@ -27,13 +28,13 @@ const WORST_FIRST: readonly Verdict[] = ['blocked', 'fallback', 'rejected', 'unp
 export class GroupQuestions {
   readonly #store: StoreQueries;
   readonly #judge: HostJudge;
-  readonly #isPart: boolean;
+  readonly #outside: MembersOutside;
 
-  /** `isPart`: the store shows a part of the fleet only. */
-  constructor(store: StoreQueries, judge: HostJudge, isPart: boolean) {
+  /** `outside`: about members that the store does not show. */
+  constructor(store: StoreQueries, judge: HostJudge, outside: MembersOutside) {
     this.#store = store;
     this.#judge = judge;
-    this.#isPart = isPart;
+    this.#outside = outside;
   }
 
   /** Returns all groups of an attribute, the worst and largest first. */
@@ -50,7 +51,7 @@ export class GroupQuestions {
     const profiles = await this.#store.profiles();
     const fleet = await loadFleet(this.#store, this.#judge, questionWindow, {}, profiles, null);
     for (const by of attributes) {
-      const groups = groupsBy(by, fleet).map((group) => judgeChosen(group, fleet));
+      const groups = await this.#judgeChosen(by, groupsBy(by, fleet), fleet, {});
       yield { by, groups: await this.#inOrder(groups, fleet) };
     }
   }
@@ -78,7 +79,18 @@ export class GroupQuestions {
   ): Promise<{ groups: DescribedGroup[]; fleet: Fleet }> {
     const profiles = await this.#store.profiles();
     const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, null);
-    return { groups: groupsBy(by, fleet).map((group) => judgeChosen(group, fleet)), fleet };
+    return { groups: await this.#judgeChosen(by, groupsBy(by, fleet), fleet, filter), fleet };
+  }
+
+  async #judgeChosen(
+    by: GroupAttribute,
+    chosen: readonly ChosenGroup[],
+    fleet: Fleet,
+    filter: GroupFilter,
+  ): Promise<DescribedGroup[]> {
+    const values = new Set(chosen.map(({ value }) => value));
+    const outside = await this.#outside.among(by, values, fleet.reported, filter);
+    return chosen.map((group) => judgeChosen(group, fleet, outside));
   }
 
   /** Returns null where no instance belonged to the group in the window. */
@@ -90,7 +102,8 @@ export class GroupQuestions {
       const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, own);
       const chosen = groupsBy(by, fleet).find((group) => group.value === value);
       if (chosen === undefined) continue;
-      const [group] = await this.#describe([judgeChosen(chosen, fleet)], fleet);
+      const judged = await this.#judgeChosen(by, [chosen], fleet, filter);
+      const [group] = await this.#describe(judged, fleet);
       return { ...group!, ...(await this.#instances(chosen.members, questionWindow)) };
     }
     return null;
@@ -105,7 +118,7 @@ export class GroupQuestions {
     ]);
     const nameById = new Map(hostIds.map((id, index) => [id, names[index]!]));
     const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
-    const described = groups.map((group) =>
+    return groups.map((group) =>
       describeGroup(
         group,
         fleet,
@@ -113,7 +126,6 @@ export class GroupQuestions {
         (identity) => titles.get(identity) ?? identity,
       ),
     );
-    return this.#isPart ? described.map(ofPart) : described;
   }
 
   /**
@@ -149,16 +161,6 @@ export class GroupQuestions {
       command_notes: enforceNotes(ready),
     };
   }
-}
-
-/** Says of a group that only what a viewer may see of it counts. */
-function ofPart(group: Group): Group {
-  const limit = 'Only instances in your scope count: the group may have others, which can still call IMDSv1.';
-  return {
-    ...group,
-    reason: `Only instances in your scope count. ${group.reason}`,
-    limits: [...group.limits, limit],
-  };
 }
 
 function groupsBy(by: GroupAttribute, { members, ever }: Fleet): ChosenGroup[] {

@@ -16,6 +16,12 @@ interface Context {
 }
 
 export function groupReason(judged: JudgedGroup, context: Context): string {
+  const reason = reasonOf(judged, context);
+  const isPart = judged.verdict !== 'unproven' && judged.problems.has('members_outside_scope');
+  return isPart ? `Only instances in your scope count. ${reason}` : reason;
+}
+
+function reasonOf(judged: JudgedGroup, context: Context): string {
   const { verdict, offending } = judged;
   switch (verdict) {
     case 'blocked':
@@ -54,6 +60,8 @@ export function problemText(
 ): string {
   const instances = `${count} ${count === 1 ? 'instance' : 'instances'}`;
   switch (code) {
+    case 'members_outside_scope':
+      return 'The group has members outside your scope, which can still call IMDSv1. Somebody whose role has no scope must look at the whole group before tokens are required for it.';
     case 'window_not_full':
       return 'The group has not been watched for a whole window yet.';
     case 'no_inventory':

@@ -22,6 +22,8 @@ export interface GroupEvidence {
    * all.
    */
   inventoryUs: number | null;
+  /** The group has members which whoever asks may not see. */
+  hasMembersOutside: boolean;
   /** Sources of Auto Scaling groups, by launcher, where the cloud says what they launch from now. */
   launchesNow: ReadonlyMap<string, Pick<LaunchSource, 'imageId' | 'templateVersion'>>;
 }
@@ -48,6 +50,7 @@ export function judgeGroup(evidence: GroupEvidence, judging: Judging): JudgedGro
   const { sinceUs, untilUs } = judging.window;
   const problems = new Map<GroupProblemCode, readonly JudgedMember[]>();
 
+  if (evidence.hasMembersOutside) problems.set('members_outside_scope', []);
   const watchedFromUs = Math.max(firstKnownUs, forgottenUntilUs ?? Number.NEGATIVE_INFINITY);
   const windowFullAtUs = watchedFromUs <= sinceUs ? null : watchedFromUs + untilUs - sinceUs;
   if (windowFullAtUs !== null) problems.set('window_not_full', []);
@@ -80,7 +83,8 @@ export function judgeGroup(evidence: GroupEvidence, judging: Judging): JudgedGro
     const running = members.filter(({ isRunning }) => isRunning);
     const isEnforced = ({ isEnforced: required, member }: JudgedMember) =>
       required && member.firstUs !== null;
-    if (running.length > 0 && running.every(isEnforced) && !problems.has('no_inventory')) return 'enforced';
+    const isAllKnown = !problems.has('no_inventory') && !problems.has('members_outside_scope');
+    if (running.length > 0 && running.every(isEnforced) && isAllKnown) return 'enforced';
     return members.length > 0 && problems.size === 0 ? 'ready' : 'unproven';
   }
 }

@@ -6,6 +6,7 @@ export const STATES: Record<MemberState, string> = {
   fallback: 'Fell back to IMDSv1',
   rejected: 'Calls were refused',
   watched: 'Watched',
+  members_outside_scope: 'Members outside your scope',
   window_not_full: 'Window not full',
   no_inventory: 'No inventory',
   no_agent: 'No agent',

@@ -83,6 +83,7 @@ export function evidenceOf(members: readonly Member[], changes: Partial<GroupEvi
     firstKnownUs: SINCE_US - DAY_US,
     forgottenUntilUs: null,
     inventoryUs: NOW_US - HOUR_US,
+    hasMembersOutside: false,
     launchesNow: new Map(),
     ...changes,
   };

@@ -238,12 +238,13 @@ describe('a viewer with a scope', () => {
     );
     const shared = (await json('/api/v1/groups/asg:shared-group', scoped)) as {
       members: number;
+      verdict: string;
       reason: string;
       limits: string[];
     };
-    assert.equal(shared.members, 1);
+    assert.deepEqual([shared.members, shared.verdict], [1, 'blocked']);
     assert.match(shared.reason, /^Only instances in your scope count\./);
-    assert.ok(shared.limits.some((limit) => limit.includes('your scope')));
+    assert.ok(shared.limits.some((limit) => limit.includes('members outside your scope')));
     const whole = (await json('/api/v1/groups/asg:shared-group', fleet)) as typeof shared;
     assert.equal(whole.members, 3);
     assert.doesNotMatch(whole.reason, /scope/);

@@ -4,95 +4,25 @@ import { after, describe, it } from 'node:test';
 import * as contract from '../../../../../collector/contract/group.ts';
 import { DAY_US, HOUR_US } from '../../../../../collector/contract/window.ts';
 import { Insight } from '../../../../../collector/insight/insight.ts';
-import type { CloudMember, Store } from '../../../../../collector/store/store.ts';
-import { toTimestamp } from '../../../../../collector/store/time.ts';
-import type { HostFacts } from '../../../../../protocol/call.ts';
 import { makeCall } from '../../../../support/collector/calls.ts';
 import { Bench } from '../../../../support/collector/in_process.ts';
 import { newFindings, watched } from '../../../../support/collector/insight/findings.ts';
+import {
+  at,
+  completeRead,
+  groupFleet,
+  hostOf,
+  inCloud,
+  NOW_US,
+  PLACE,
+  WEB,
+} from '../../../../support/collector/insight/group_fleet.ts';
 
 const bench = new Bench();
 after(() => bench.end());
 
-const NOW_US = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
 const WINDOW = { sinceUs: NOW_US - DAY_US, untilUs: NOW_US };
-const PLACE = { account: '123456789012', region: 'eu-west-1' };
-const at = (us: number) => toTimestamp(us);
-
-const hostOf = (id: string, tags: Record<string, string>): HostFacts => ({
-  id,
-  name: `name-${id}`,
-  'cloud.account.id': PLACE.account,
-  'cloud.region': PLACE.region,
-  'image.id': 'ami-1',
-  tags,
-});
-const WEB = {
-  'aws:autoscaling:groupName': 'web',
-  'aws:ec2launchtemplate:id': 'lt-1',
-  'aws:ec2launchtemplate:version': '7',
-  'eks:nodegroup-name': 'nodes',
-  team: 'shop',
-};
-
-function inCloud(hostId: string, changes: Partial<CloudMember> = {}): CloudMember {
-  return {
-    hostId,
-    ...PLACE,
-    state: 'running',
-    launchedUs: null,
-    terminatedUs: null,
-    imageId: null,
-    scalingGroup: null,
-    templateId: null,
-    templateVersion: null,
-    isSpot: null,
-    managedBy: null,
-    tags: null,
-    suppliedUs: NOW_US - 60_000_000,
-    ...changes,
-  };
-}
-
-function completeRead(madeUs: number) {
-  const facts = { kind: 'complete_read' as const, ...PLACE, id: 'inventory' as const, made: at(madeUs) };
-  return { facts, suppliedUs: NOW_US };
-}
-
-/** One host from before the window, and two that lived for two hours within it: launched, counted, ended. */
-async function fleet(): Promise<{
-  insight: Insight;
-  store: Store;
-  put: ReturnType<typeof newFindings>['put'];
-}> {
-  const { store, put } = newFindings(bench);
-  const facts = (id: string) =>
-    makeCall({ time: at(NOW_US - 30 * HOUR_US), 'imds.version': 2, host: hostOf(id, WEB) });
-  await put(facts('i-old'), watched('i-old', at(NOW_US - 30 * HOUR_US), at(NOW_US)));
-  const members = [inCloud('i-old', { launchedUs: NOW_US - 40 * DAY_US })];
-  for (const [index, id] of ['i-a', 'i-b', 'i-c'].entries()) {
-    const launchedUs = NOW_US - (20 - index) * HOUR_US + 60_000_000;
-    const endedUs = launchedUs + 2 * HOUR_US;
-    await put(
-      makeCall({ time: at(launchedUs + 40_000_000), 'imds.version': 2, host: hostOf(id, WEB) }),
-      watched(id, at(launchedUs + 30_000_000), at(endedUs - 5_000_000)),
-    );
-    const startUs = launchedUs - 60_000_000;
-    await store.putCloudCounts([
-      { hostId: id, startUs, endUs: startUs + HOUR_US, noToken: 0, noTokenRejected: null },
-    ]);
-    members.push(
-      inCloud(id, { state: 'terminated', launchedUs, terminatedUs: endedUs, scalingGroup: 'web' }),
-    );
-  }
-  await store.putCloudInventory({ instances: members, resources: [completeRead(NOW_US - HOUR_US)] });
-  const insight = new Insight(store, {
-    readinessWindowDays: 1,
-    silentAfterSeconds: 300,
-    now: () => NOW_US / 1000,
-  });
-  return { insight, store, put };
-}
+const fleet = () => groupFleet(bench);
 
 const IDS = [
   'asg:web',
