@@ -260,6 +260,7 @@ async function checkConfig(config: DestinationConfig, stream: StreamName): Promi
     return config.kind === 'email';
   }
   const prepared = await prepare(config, stream);
+  if (prepared.unusedShape !== null) throw new OperatorError(2, prepared.unusedShape);
   for (const host of prepared.hosts) refuseUnsafe(host);
   if (stream === 'alerts') HttpSender.check(prepared, testAlert('test', 'new_offender', 0, null));
   else StreamRequest.check(prepared, testItem(stream, 'test', 0, null));

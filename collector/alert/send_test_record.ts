@@ -27,7 +27,9 @@ export async function sendTestRecord(
     const outgoing = request.outgoing(item, 0);
     if (outgoing.error !== null) return refused(outgoing.error);
     if (outgoing.rendered.length === 0) return refused('the shape cannot express the test record');
-    const { rejected, message } = await request.send([outgoing], timeout);
+    const { rejected, message, failed } = await request.send([outgoing], timeout);
+    const [first] = failed;
+    if (first !== undefined) return { ok: false, ...first, retryAfterMs: null };
     if (rejected === 0) return { ok: true };
     return refused(withoutSecrets(`the receiver did not take it: ${message}`, request.secrets));
   } catch (error) {

@@ -81,8 +81,8 @@ export const requestDefinition = oneRequest
     gzip: z.boolean(),
     /** Signs the body: `X-Imdswatch-Signature: sha256=HMAC` over the body before compression. Empty: no signature. */
     sign_with: template,
-    /** `elastic_bulk`: the answer has a status for each record. */
-    answer: z.enum(['status', 'elastic_bulk']),
+    /** `elastic_bulk`: the answer has a status for each record. `splunk_hec`: its code says what is wrong. */
+    answer: z.enum(['status', 'elastic_bulk', 'splunk_hec']),
     /** Open alerts are sent again this often, for receivers that otherwise take them to be over. */
     resend_seconds: z.int().min(10).max(86_400).nullable(),
   })

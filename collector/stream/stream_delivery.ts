@@ -10,23 +10,22 @@ import type { Held } from '../admin/leases.ts';
 import type { Progress } from '../admin/stream_cursors.ts';
 import { SEND_TIMEOUT_MS } from '../alert/channels/channel.ts';
 import { type Failure, failureOf } from '../alert/failure.ts';
+import { ALL_TAKEN } from '../alert/http/partial_answer.ts';
 import type { Outgoing, StreamRequest } from '../alert/http/stream_request.ts';
 import { withoutSecrets } from '../alert/send.ts';
 import type { StreamCounts } from '../contract/stream_state.ts';
+import { SettledRecords, tooManyRefused } from './settled_records.ts';
 import type { StreamSource } from './stream_source.ts';
 
 /** Records that are read at a time. An ordinary call has some 2,000 characters, one with many long arguments 100,000. */
 const PAGE = 1000;
 const FIRST_RETRY_US = 2_000_000;
-const MAX_RETRY_US = 600_000_000;
+/** A receiver that is back gets what has waited within this time. */
+const MAX_RETRY_US = 60_000_000;
 /** A destination that is blocked is tried again after this time, unless somebody changes it before. */
 const BLOCKED_RETRY_US = 3600_000_000;
 const MAX_HOLD_US = 24 * 3600_000_000;
-/**
- * Records that are refused one after the other. Beyond it the cause is not one record: the destination is blocked, and no more
- * records are given up.
- */
-const MAX_REFUSED = 20;
+const NOTHING_FAILED = { ...ALL_TAKEN, failed: [] };
 const NO_PROGRESS = { sent: 0, deleted: 0, unfit: 0, givenUp: 0, reason: null };
 
 export interface DeliveryOptions {
@@ -45,9 +44,9 @@ export interface DeliveryOptions {
 
 export class StreamDelivery {
   readonly #options: DeliveryOptions;
+  readonly #settled = new SettledRecords();
   #holdUntilUs = 0;
   #failures = 0;
-  #refused = 0;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
@@ -122,7 +121,8 @@ export class StreamDelivery {
     if (failed.length > 0 && records.length > 1) return this.#divide(from, records);
     if (failed.length > 0) return this.#refuse(from, to, 'template', failed[0]!.error!);
     const unfit = records.filter(({ rendered }) => rendered.length === 0).length;
-    const result = unfit === records.length ? { rejected: 0, message: '' } : await this.#attempt(records);
+    const open = this.#settled.openOf(records);
+    const result = open.length === 0 ? NOTHING_FAILED : await this.#attempt(open);
     if ('next' in result) {
       if (result.next === 'refused') {
         if (records.length > 1) return this.#divide(from, records);
@@ -132,14 +132,34 @@ export class StreamDelivery {
       return null;
     }
     this.#failures = 0;
-    this.#refused = 0;
-    const givenUp = Math.min(result.rejected, records.length - unfit);
+    const left = this.#settled.settle(open, result.failed);
+    if (left !== null) {
+      counts.attempts_failed += 1;
+      await this.#hold({ ...left, retryAfterMs: null });
+      return null;
+    }
+    const refused = this.#settled.refusedOf(records);
+    const partial = Math.min(result.rejected, open.length - refused.length);
+    const givenUp = partial + refused.length;
     const sent = records.length - unfit - givenUp;
-    const reason = givenUp === 0 ? null : `the receiver took only a part: ${this.#clean(result.message)}`;
+    const message = this.#clean(result.message);
+    const reason = partial > 0 ? `the receiver took only a part: ${message}` : (refused.at(-1) ?? null);
     const deleted = this.#deletedIn(from, to, records.length);
     if (!(await this.#advance({ from, to, sent, deleted, unfit, givenUp, reason }))) return null;
-    counts.given_up_partial += givenUp;
+    this.#settled.forget(to);
+    counts.given_up_partial += partial;
+    counts.given_up_refused += refused.length;
+    if (reason !== null) await this.#say(`gave up ${givenUp} of ${records.length} records: ${reason}`);
+    // A receiver may warn about a request that it has taken as a whole (opentelemetry-proto, `docs/specification.md`).
+    else if (message !== '') await this.#say(`the receiver took all records, and says: ${message}`);
     return to;
+  }
+
+  /** Shows in lists and logs what was not as it should be, until the next request succeeds. */
+  async #say(error: string): Promise<void> {
+    const { destination, noteError, log } = this.#options;
+    await noteError(error);
+    log.error({ destination: destination.name, error }, 'a receiver did not take all records of a stream');
   }
 
   /** Finds the record that is refused. */
@@ -157,20 +177,16 @@ export class StreamDelivery {
     why: 'refused' | 'template',
     error: string,
   ): Promise<number | null> {
-    const { destination, counts, log, noteError } = this.#options;
-    this.#refused += 1;
-    if (this.#refused > MAX_REFUSED) {
-      this.#refused = 0;
-      const cause = `${MAX_REFUSED} records were refused one after the other: ${error}`;
-      await this.#hold({ error: cause, next: 'blocked', retryAfterMs: null });
+    const { counts } = this.#options;
+    if (this.#settled.isTooMany()) {
+      await this.#hold({ error: tooManyRefused(error), next: 'blocked', retryAfterMs: null });
       return null;
     }
     const reason = `it was refused: ${error}`;
     const deleted = this.#deletedIn(from, to, 1);
     if (!(await this.#advance({ ...NO_PROGRESS, from, to, deleted, givenUp: 1, reason }))) return null;
     counts[`given_up_${why}`] += 1;
-    await noteError(`gave up a record: ${error}`);
-    log.error({ destination: destination.name, error }, 'a record of a stream was given up: it was refused');
+    await this.#say(`gave up a record: ${error}`);
     return to;
   }
 

@@ -15,7 +15,7 @@ export async function generatedDocuments(): Promise<Map<string, string>> {
   const parts: Record<string, ReadonlyMap<string, string>> = {
     'configure.md': new Map([['settings', await settingsPart()]]),
     'events.md': eventParts(),
-    'integrations.md': integrationParts(),
+    'integrations.md': await integrationParts(),
     'api.md': new Map([['metrics', await metricsPart()]]),
     'security.md': new Map([['who_may_do_what', permissionsPart()]]),
   };

@@ -7,9 +7,11 @@ import { decodeOtlpAnswer, encodeOtlp, type OtlpFormat } from '../../export/otlp
 import { DeliveryError, type Resolve } from '../guarded_connect.ts';
 import { Authorization } from './authorization.ts';
 import { batchBody, contentType } from './batch_body.ts';
-import { checkBulkAnswer } from './bulk_answer.ts';
+import { failedInBulk } from './bulk_answer.ts';
 import { HttpConnections } from './connections.ts';
+import { checkHecAnswer } from './hec_answer.ts';
 import { checkStatus } from './outcome.ts';
+import { ALL_TAKEN, type PartialAnswer } from './partial_answer.ts';
 import type { OneRequest, PreparedRequest } from './prepared.ts';
 
 const compressed = promisify(gzip);
@@ -22,14 +24,6 @@ export interface Rendered {
   /** The record in its shape. OTLP puts many of them into one message. */
   value: JsonObject;
 }
-
-/** Records that the receiver did not take although it has accepted the request (OTLP: partial success). */
-export interface Rejected {
-  rejected: number;
-  message: string;
-}
-
-const NOTHING: Rejected = { rejected: 0, message: '' };
 
 export class HttpExchange {
   readonly #prepared: PreparedRequest;
@@ -56,7 +50,7 @@ export class HttpExchange {
     rendered: readonly [Rendered, ...Rendered[]],
     ids: readonly string[],
     signal: AbortSignal,
-  ): Promise<Rejected> {
+  ): Promise<PartialAnswer> {
     const { batch, signWith, gzip: isCompressed, answer: how } = this.#prepared;
     const format = otlpFormat(batch.form);
     const plain =
@@ -92,9 +86,12 @@ export class HttpExchange {
     let answer = await exchange();
     // A token can be revoked before its time.
     if (answer.status === 401 && this.#authorization.renew()) answer = await exchange();
-    checkStatus(answer, this.#now());
-    if (how === 'elastic_bulk') checkBulkAnswer(answer.text, this.#now());
-    return format === null ? NOTHING : decodeOtlpAnswer(answer.bytes, format);
+    if (how === 'splunk_hec') checkHecAnswer(answer, this.#now());
+    else checkStatus(answer, this.#now());
+    if (how === 'elastic_bulk') {
+      return { ...ALL_TAKEN, failed: failedInBulk(answer.text, rendered.length, this.#now()) };
+    }
+    return format === null ? ALL_TAKEN : { ...ALL_TAKEN, ...(await decodeOtlpAnswer(answer.bytes, format)) };
   }
 }
 

@@ -3,10 +3,11 @@ import { OperatorError } from '../../../common/operator_error.ts';
 import type { Alert } from '../../contract/alert.ts';
 import type { HttpConfig } from '../../contract/destination.ts';
 import { shapeOf } from '../../export/shapes.ts';
-import { byNameService, DeliveryError, type Resolve } from '../guarded_connect.ts';
+import { byNameService, type Resolve } from '../guarded_connect.ts';
 import type { Sender } from '../sender.ts';
 import { fitting } from './batch_body.ts';
 import { HttpExchange, type Rendered } from './http_exchange.ts';
+import { refusePartial } from './partial_answer.ts';
 import { type PreparedRequest, prepare } from './prepared.ts';
 import { render } from './render.ts';
 import { templateValues } from './template_values.ts';
@@ -73,10 +74,7 @@ export class HttpSender implements Sender {
     const [first, ...others] = this.#rendered(alerts);
     if (first === undefined) return;
     const ids = alerts.map(({ id }) => id);
-    const { rejected, message } = await this.#exchange.send([first, ...others], ids, signal);
-    if (rejected === 0) return;
-    // The receiver does not say which: they are sent one by one, and a receiver recognises those that it has.
-    throw new DeliveryError(`the receiver took all but ${rejected}: ${message}`, { next: 'refused' });
+    refusePartial(await this.#exchange.send([first, ...others], ids, signal));
   }
 
   /** Renders the first alerts that can go to the same address. Throws for the first one alone. */

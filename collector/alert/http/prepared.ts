@@ -12,7 +12,7 @@ import type {
   PresetParameter,
   RequestDefinition,
 } from '../../contract/http_request.ts';
-import { shapeOf } from '../../export/shapes.ts';
+import { shapeProblem, unusedShape } from './preset_shapes.ts';
 import { presets } from './presets.ts';
 import { Templates } from './template.ts';
 
@@ -40,8 +40,10 @@ export interface PreparedRequest {
   certificate: { cert: string; key: string } | null;
   gzip: boolean;
   signWith: string;
-  answer: 'status' | 'elastic_bulk';
+  answer: NonNullable<RequestDefinition['answer']>;
   resendSeconds: number | null;
+  /** Why the shape that was chosen changes nothing that is sent; null where all is well. */
+  unusedShape: string | null;
   /** The address without secrets, such as `https://events.pagerduty.com/…`. */
   target: string;
   /** Hosts that requests go to. */
@@ -67,11 +69,8 @@ export async function prepare(config: HttpConfig, stream: StreamName = 'alerts')
   }
   const templates = await Templates.load();
   const values = checkedValues(preset, config.values);
-  const { resolved, ...definition }: RequestDefinition = {
-    ...preset.request,
-    ...differences(preset, stream),
-    ...config.request,
-  };
+  const shipped: RequestDefinition = { ...preset.request, ...differences(preset, stream) };
+  const { resolved, ...definition }: RequestDefinition = { ...shipped, ...config.request };
   const own = (template: string) => templates.text(template, { values });
   const complete = (given: RequestDefinition): OneRequest => ({
     method: given.method ?? 'POST',
@@ -87,7 +86,8 @@ export async function prepare(config: HttpConfig, stream: StreamName = 'alerts')
     body: given.body ?? null,
   });
   const firing = complete(definition);
-  checkShape(definition, stream);
+  const problem = shapeProblem(definition, stream);
+  if (problem !== null) throw new OperatorError(2, problem);
   const auth = filledAuthentication(definition.auth ?? { kind: 'none' }, own);
   const certificate = definition.certificate ?? null;
   const prepared = {
@@ -104,6 +104,8 @@ export async function prepare(config: HttpConfig, stream: StreamName = 'alerts')
     gzip: definition.gzip ?? false,
     signWith: own(definition.sign_with ?? ''),
     answer: definition.answer ?? 'status',
+    unusedShape:
+      (definition.shape ?? 'native') === (shipped.shape ?? 'native') ? null : unusedShape(definition),
     resendSeconds: definition.resend_seconds ?? null,
   };
   const { protocol, host } = new URL(firing.url);
@@ -125,23 +127,6 @@ function differences(preset: Preset, stream: StreamName): RequestDefinition {
   throw new OperatorError(
     2,
     `The preset ${preset.name} does not take the stream ${stream}. It takes ${known}.`,
-  );
-}
-
-function checkShape({ shape = 'native', batch }: RequestDefinition, stream: StreamName): void {
-  const { streams } = shapeOf(shape);
-  if (!streams.includes(stream)) {
-    const known = streams.join(', ');
-    throw new OperatorError(
-      2,
-      `The stream ${stream} has no shape ${shape}, which is for ${known}. Choose another.`,
-    );
-  }
-  const isOtlp = batch?.form.startsWith('otlp_') === true;
-  if (isOtlp === (shape === 'otlp')) return;
-  throw new OperatorError(
-    2,
-    'The shape otlp needs a batch.form of otlp_protobuf or otlp_json, and these forms need the shape otlp. Set both, or use the preset otlp.',
   );
 }
 

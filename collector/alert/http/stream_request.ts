@@ -6,7 +6,8 @@ import type { ExportItem } from '../../export/item.ts';
 import { shapeOf } from '../../export/shapes.ts';
 import { byNameService, DeliveryError, type Resolve } from '../guarded_connect.ts';
 import { fitting } from './batch_body.ts';
-import { HttpExchange, type Rejected, type Rendered } from './http_exchange.ts';
+import { HttpExchange, type Rendered } from './http_exchange.ts';
+import { ALL_TAKEN, decisive, type FailedValue, type PartialAnswer } from './partial_answer.ts';
 import { type PreparedRequest, prepare } from './prepared.ts';
 import { idOfItem, recordValues } from './record_values.ts';
 import { render } from './render.ts';
@@ -20,6 +21,16 @@ export interface Outgoing {
   bytes: number;
   /** The error of a template that cannot be filled for this record; null where all is well. */
   error: string | null;
+}
+
+/** A record that the receiver did not take. */
+export interface FailedRecord extends Omit<FailedValue, 'place'> {
+  position: number;
+}
+
+/** Describes what the receiver did not take of the records of a request. */
+export interface StreamAnswer extends Omit<PartialAnswer, 'failed'> {
+  failed: readonly FailedRecord[];
 }
 
 export class StreamRequest {
@@ -111,10 +122,22 @@ export class StreamRequest {
   }
 
   /** Sends records in one request. Rejects with the cause where the receiver has not accepted it. */
-  async send(records: readonly Outgoing[], signal: AbortSignal): Promise<Rejected> {
+  async send(records: readonly Outgoing[], signal: AbortSignal): Promise<StreamAnswer> {
     const [first, ...others] = records.flatMap(({ rendered }) => rendered);
-    if (first === undefined) return { rejected: 0, message: '' };
+    if (first === undefined) return { ...ALL_TAKEN, failed: [] };
     const ids = records.map(({ id }) => id);
-    return this.#exchange.send([first, ...others], ids, signal);
+    const answer = await this.#exchange.send([first, ...others], ids, signal);
+    return { ...answer, failed: failedRecords(records, answer.failed) };
   }
+}
+
+/** Returns the records of values that failed. A record whose values failed differently has the failure that can be mended. */
+function failedRecords(records: readonly Outgoing[], failed: readonly FailedValue[]): FailedRecord[] {
+  if (failed.length === 0) return [];
+  const byPlace = new Map(failed.map((each) => [each.place, each]));
+  let place = 0;
+  return records.flatMap(({ position, rendered }) => {
+    const found = decisive(rendered.flatMap(() => byPlace.get(place++) ?? []));
+    return found === undefined ? [] : [{ position, error: found.error, next: found.next }];
+  });
 }

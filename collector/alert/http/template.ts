@@ -76,9 +76,11 @@ export class Templates {
   #leaf(template: string, values: TemplateValues): BodyTree | undefined {
     const [, expression] = ONE_EXPRESSION.exec(template) ?? [];
     if (expression === undefined) return this.text(template, values);
-    const value: unknown = this.#attempt(template, () =>
+    const found: unknown = this.#attempt(template, () =>
       this.#engine.evalValueSync(expression.trim(), values),
     );
+    // The literal `nil` of Liquid is an object.
+    const value = found instanceof Object ? found.valueOf() : found;
     return value === null || value === undefined
       ? undefined
       : (JSON.parse(JSON.stringify(value)) as BodyTree);

@@ -6,23 +6,21 @@ import { gunzipSync } from 'node:zlib';
 import * as z from 'zod';
 import { decodeRequest } from '../export/otlp_messages.ts';
 import type { Received } from './http_receiver.ts';
-
-export interface Answer {
-  status: number;
-  body?: unknown;
-}
-export type Receiver = (request: Received) => Answer;
-
-/** Returns the body without compression. */
-export function plainBody({ headers, body }: Received): string {
-  return (headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body).toString();
-}
+import {
+  type Answer,
+  azureLogs,
+  datadogLogs,
+  elasticBulk,
+  plainBody,
+  type Receiver,
+  rfc3339,
+  splunkHec,
+} from './siem_receivers.ts';
 
 const json = (request: Received): unknown => {
   if (!/^application\/json/.test(request.headers['content-type'] ?? '')) throw new Error('no JSON');
   return JSON.parse(plainBody(request));
 };
-const rfc3339 = z.iso.datetime({ offset: true });
 const ok = (isAccepted: boolean, accepted: number, refused = 400): Answer => ({
   status: isAccepted ? accepted : refused,
 });
@@ -144,40 +142,10 @@ const alertmanager = z.array(
   }),
 );
 
-const splunkEvent = z.strictObject({
-  time: z.number(),
-  host: z.string(),
-  source: z.string(),
-  sourcetype: z.string(),
-  index: z.string().optional(),
-  event: z.record(z.string(), z.unknown()),
-});
-
-const datadog = z
-  .array(
-    z.strictObject({
-      ddsource: z.string(),
-      ddtags: z.string(),
-      service: z.string(),
-      hostname: z.string(),
-      status: z.string(),
-      message: z.string(),
-      imdswatch: z.record(z.string(), z.unknown()),
-    }),
-  )
-  .min(1)
-  .max(1000);
-
-const sentinel = z.array(z.looseObject({ TimeGenerated: rfc3339, AlertId: z.uuid(), Rule: z.string() }));
 const slack = z.strictObject({
   text: z.string().min(1),
   blocks: z.array(z.looseObject({ type: z.enum(['header', 'section', 'context']) })).max(50),
 });
-
-/** Splits JSON objects that follow each other without a separator. */
-export function concatenated(text: string): unknown[] {
-  return JSON.parse(`[${text.replaceAll('}{', '},{')}]`) as unknown[];
-}
 
 export const RECEIVERS: Record<string, Receiver> = {
   webhook: (request) =>
@@ -203,14 +171,7 @@ export const RECEIVERS: Record<string, Receiver> = {
   },
   alertmanager: (request) =>
     ok(request.path === '/api/v2/alerts' && alertmanager.safeParse(json(request)).success, 200),
-  splunk: (request) => {
-    if (request.headers.authorization !== 'Splunk T0PSECRETTOKEN') return { status: 403 };
-    const events = z
-      .array(splunkEvent)
-      .min(1)
-      .safeParse(concatenated(plainBody(request)));
-    return ok(request.path === '/services/collector/event' && events.success, 200);
-  },
+  splunk: splunkHec({ token: 'T0PSECRETTOKEN' }),
   otlp: (request) => {
     if (request.headers.authorization !== 'Bearer T0PSECRETTOKEN') return { status: 401 };
     if (request.headers['content-type'] !== 'application/x-protobuf') return { status: 415 };
@@ -220,41 +181,7 @@ export const RECEIVERS: Record<string, Receiver> = {
     const isEmpty = resourceLogs.length === 0;
     return ok(request.path === '/v1/logs' && !isEmpty && bytes.length <= 4_000_000, 200);
   },
-  datadog: (request) => {
-    if (request.headers['dd-api-key'] !== 'T0PSECRETKEY') return { status: 403 };
-    const isSmall = plainBody(request).length <= 5_000_000;
-    return ok(request.path === '/api/v2/logs' && isSmall && datadog.safeParse(json(request)).success, 202);
-  },
-  sentinel: (request) => {
-    if (request.path === '/tenant/oauth2/v2.0/token') {
-      const form = Object.fromEntries(new URLSearchParams(request.body.toString()));
-      const isRight = form['client_secret'] === 'T0PSECRET' && form['grant_type'] === 'client_credentials';
-      const token = { token_type: 'Bearer', expires_in: 3599, access_token: 'T0PSECRET-access' };
-      return isRight && form['scope'] === 'https://monitor.azure.com//.default'
-        ? { status: 200, body: token }
-        : { status: 401, body: { error: 'invalid_client' } };
-    }
-    if (request.headers.authorization !== 'Bearer T0PSECRET-access') return { status: 401 };
-    const path = `/dataCollectionRules/dcr-${'0'.repeat(32)}/streams/Custom-Imdswatch_CL?api-version=2023-01-01`;
-    const isSmall = plainBody(request).length <= 1_048_576;
-    return ok(request.path === path && isSmall && sentinel.safeParse(json(request)).success, 204);
-  },
-  elastic: (request) => {
-    if (request.headers.authorization !== 'ApiKey T0PSECRETKEY') return { status: 401 };
-    const isPath = request.path.startsWith('/logs-imdswatch.alerts-default/_bulk?filter_path=errors');
-    if (!isPath || !/^application\/(x-nd)?json/.test(request.headers['content-type']!))
-      return { status: 400 };
-    const lines = plainBody(request).split('\n');
-    if (lines.pop() !== '') return { status: 400 };
-    const read = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-    const items = read.flatMap((line, at) => {
-      if (at % 2 === 1) return [];
-      const isCreate = z
-        .strictObject({ create: z.strictObject({ _id: z.string() }) })
-        .safeParse(line).success;
-      const isDated = rfc3339.safeParse(read[at + 1]?.['@timestamp']).success;
-      return [{ create: { status: isCreate && isDated ? 201 : 400 } }];
-    });
-    return { status: 200, body: { errors: items.some(({ create }) => create.status > 201), items } };
-  },
+  datadog: datadogLogs('T0PSECRETKEY'),
+  sentinel: azureLogs('T0PSECRET'),
+  elastic: (request) => elasticBulk({ apiKey: 'T0PSECRETKEY' })(request),
 };

@@ -11,11 +11,12 @@ import { Destinations } from '../../../../collector/alert/destinations.ts';
 import { newDestination } from '../../../../collector/contract/destination.ts';
 import type { RequestDefinition } from '../../../../collector/contract/http_request.ts';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
-import type { Store } from '../../../../collector/store/store.ts';
+import type { Store, StoredBatch } from '../../../../collector/store/store.ts';
 import { AuditSource } from '../../../../collector/stream/audit_source.ts';
 import { CallSource } from '../../../../collector/stream/call_source.ts';
 import { FindingSource } from '../../../../collector/stream/finding_source.ts';
 import { STREAMS_LEASE_MS, Streams } from '../../../../collector/stream/streams.ts';
+import { call, type stream } from '../store/records.ts';
 
 export const SECRET = 'S3CRET-of-the-destination';
 
@@ -102,4 +103,30 @@ export function idsOf(received: readonly { body: Buffer }[]): string[] {
       .split('\n')
       .map((line) => JSON.parse(line).id),
   );
+}
+
+/** Returns the ids of the calls of batches, in their order. */
+export const callsOf = (batches: readonly StoredBatch[]) =>
+  batches.flatMap(({ records }) => records.flatMap((each) => (each.kind === 'call' ? [each.call.id] : [])));
+
+/** Writes batches of each host in turn, with calls of which some are late. */
+export async function write(
+  streams: StreamBench,
+  next: readonly ReturnType<typeof stream>[],
+  rounds: number,
+  of: number,
+) {
+  const batches: StoredBatch[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    for (const make of next) {
+      const batch = make(
+        ...Array.from({ length: of }, (_, at) =>
+          call(Date.now() * 1000 - ((round * 7919 + at) % 300) * 3_600_000_000),
+        ),
+      );
+      await streams.store.write([batch]);
+      batches.push(batch);
+    }
+  }
+  return batches;
 }

@@ -1,11 +1,16 @@
 /** Tests that streams send every record in order, and count each that was not sent. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { StoredBatch } from '../../../../collector/store/store.ts';
 import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
 import { call, host, stream } from '../../../support/collector/store/records.ts';
 import { findingOf } from '../../../support/collector/streams/findings.ts';
-import { idsOf, SECRET, StreamBench } from '../../../support/collector/streams/stream_bench.ts';
+import {
+  callsOf,
+  idsOf,
+  SECRET,
+  StreamBench,
+  write,
+} from '../../../support/collector/streams/stream_bench.ts';
 
 const ended: (() => Promise<void>)[] = [];
 after(async () => {
@@ -20,31 +25,6 @@ async function receiver(answer: Parameters<typeof httpReceiver>[0] = status(200)
   const started = await httpReceiver(answer);
   ended.push(() => started.close());
   return started;
-}
-
-const callsOf = (batches: readonly StoredBatch[]) =>
-  batches.flatMap(({ records }) => records.flatMap((each) => (each.kind === 'call' ? [each.call.id] : [])));
-
-/** Writes batches of two hosts, some of them late. */
-async function write(
-  streams: StreamBench,
-  next: readonly ReturnType<typeof stream>[],
-  rounds: number,
-  of: number,
-) {
-  const batches: StoredBatch[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    for (const make of next) {
-      const batch = make(
-        ...Array.from({ length: of }, (_, at) =>
-          call(Date.now() * 1000 - ((round * 7919 + at) % 300) * 3_600_000_000),
-        ),
-      );
-      await streams.store.write([batch]);
-      batches.push(batch);
-    }
-  }
-  return batches;
 }
 
 test('a destination that is down gets everything afterwards, once and in order, also over a restart', async () => {
@@ -159,27 +139,6 @@ test('a collector shows what it did for each destination, and what waits, until 
   await b.destinations.remove(id);
   await b.round();
   assert.deepEqual(b.streams.states(), []);
-});
-
-test('what a receiver of OTLP rejects in a partial success is counted as given up, and not sent again', async () => {
-  const b = bench();
-  const target = await receiver((response) => {
-    const partialSuccess = { rejectedLogRecords: '3', errorMessage: 'too old' };
-    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ partialSuccess }));
-  });
-  const id = await b.add('calls', target.url, {
-    shape: 'otlp',
-    batch: { form: 'otlp_json', key: '', max_items: 100, max_bytes: 1e6, max_seconds: 0 },
-  });
-  await write(b, [stream(host('a'))], 1, 10);
-  await b.round();
-  await b.round(60);
-  assert.equal(target.received.length, 1);
-  const { progress, given_up: givenUp, given_up_reason: reason } = await b.progress(id);
-  assert.deepEqual([progress!.sent, progress!.behind, givenUp], [7, 0, 3]);
-  assert.match(reason!, /^the receiver took only a part: .*too old/);
-  const { given_up_partial: partial, sent } = b.streams.states()[0]!.counts;
-  assert.deepEqual([partial, sent], [3, 7]);
 });
 
 test('Retry-After is respected', async () => {

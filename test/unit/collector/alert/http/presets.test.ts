@@ -8,8 +8,9 @@ import { testAlert } from '../../../../../collector/alert/test_alert.ts';
 import type { Alert } from '../../../../../collector/contract/alert.ts';
 import { ALERT, kept } from '../../../../support/collector/alert/channel_bench.ts';
 import { httpReceiver, type Received } from '../../../../support/collector/alert/http_receiver.ts';
-import { senderOf } from '../../../../support/collector/alert/preset_bench.ts';
-import { plainBody, RECEIVERS } from '../../../../support/collector/alert/receivers.ts';
+import { KEY, senderOf, valuesOf } from '../../../../support/collector/alert/preset_bench.ts';
+import { RECEIVERS } from '../../../../support/collector/alert/receivers.ts';
+import { plainBody } from '../../../../support/collector/alert/siem_receivers.ts';
 
 const OVER: Alert = {
   ...ALERT,
@@ -18,26 +19,6 @@ const OVER: Alert = {
   ended: ALERT.time,
 };
 const OLD: Alert = { ...OVER, object: null, hosts: [], link: null, started: ALERT.time };
-const KEY = 'R'.repeat(32);
-
-function valuesOf(preset: string, url: string): Record<string, string> {
-  const values: Record<string, Record<string, string>> = {
-    pagerduty: { url: `${url}/v2/enqueue`, routing_key: KEY },
-    opsgenie: { url: `${url}/v2/alerts`, api_key: 'T0PSECRETKEY' },
-    jira: { url, email: 'ada@example.com', api_token: 'T0PSECRETTOKEN', project: 'SEC' },
-    servicenow: { url, username: 'u', password: 'T0PSECRET' },
-    splunk: { url, token: 'T0PSECRETTOKEN' },
-    otlp: { url: `${url}/v1/logs`, bearer_token: 'T0PSECRETTOKEN' },
-    datadog: { url, api_key: 'T0PSECRETKEY' },
-    elastic: { url, api_key: 'T0PSECRETKEY' },
-    sentinel: {
-      ...{ endpoint: url, login_url: url, rule_id: `dcr-${'0'.repeat(32)}`, tenant_id: 'tenant' },
-      ...{ client_id: 'client', client_secret: 'T0PSECRET' },
-    },
-  };
-  return values[preset] ?? { url };
-}
-
 async function standIn(preset: string) {
   const receiver = kept(
     await httpReceiver((response, number) => {
