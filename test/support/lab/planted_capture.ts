@@ -1,11 +1,14 @@
 /** Writes a capture file in which each planted request is one whole connection. */
 import { pcap } from '../agent/capture/capture_files.ts';
 import { ipv4, type TcpParts, tcp } from '../agent/decode/frames.ts';
-import type { PlantedRequest } from './planted_secrets.ts';
+import { type PlantedRequest, SHAPES } from './planted_secrets.ts';
 
 const START_US = 1_780_000_000_000_000;
 const [SYN, ACK, SYN_ACK, PSH_ACK, FIN_ACK] = [0x02, 0x10, 0x12, 0x18, 0x11];
-const ANSWER = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+/** The secret in every answer. No part of an answer is recorded. */
+export const PLANTED_ANSWER = { place: 'response body', secret: SHAPES['key']!('response body') };
+const BODY = JSON.stringify({ Code: 'Success', SecretAccessKey: PLANTED_ANSWER.secret });
+const ANSWER = Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`);
 const CLIENT = [10, 0, 0, 7];
 const SERVICE = [169, 254, 169, 254];
 

@@ -50,6 +50,8 @@ const REQUEST_PLACES: Record<string, (secret: string, marker: string) => string>
   'query, bare': (secret, marker) => get(`/latest/${marker}?${secret}`),
   'user agent': (secret, marker) => get('/latest/', `User-Agent: ${marker} ${secret}\r\n`),
   'user agent, glued': (secret, marker) => get('/latest/', `User-Agent: ${marker}; x${secret} linux\r\n`),
+  'session token': (secret, marker) => get(`/latest/${marker}`, `X-aws-ec2-metadata-token: ${secret}\r\n`),
+  'another header': (secret, marker) => get(`/latest/${marker}`, `Cookie: a=${secret}\r\n`),
 };
 const REQUEST_ENCODINGS = [
   'plain',

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { SecretFinder } from '../../support/agent/identity/secret_finder.ts';
-import { plantedCapture } from '../../support/lab/planted_capture.ts';
+import { PLANTED_ANSWER, plantedCapture } from '../../support/lab/planted_capture.ts';
 import { plantedRequests } from '../../support/lab/planted_secrets.ts';
 
 const MAIN = join(import.meta.dirname, '../../../cli/main.ts');
@@ -38,7 +38,7 @@ describe('planted secrets in a capture file', () => {
         [],
         stderr,
       );
-      assert.deepEqual([...new SecretFinder(planted).placesIn(stdout + stderr)], []);
+      assert.deepEqual([...new SecretFinder([...planted, PLANTED_ANSWER]).placesIn(stdout + stderr)], []);
     });
   }
 });
