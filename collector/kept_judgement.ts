@@ -17,10 +17,12 @@ import type { Lease } from './admin/lease.ts';
 import type { Group } from './contract/group.ts';
 import { DAY_US } from './contract/window.ts';
 import type { Held } from './insight/fix_first.ts';
+import type { Fleet } from './insight/group/fleet.ts';
 import type { HostBoard } from './insight/host_board.ts';
 import type { Insight } from './insight/insight.ts';
 import type { Kept, KeptAnswers } from './insight/kept/kept_answers.ts';
 import { boardOfParts, partsOfBoard } from './insight/kept/kept_board.ts';
+import { fleetOfParts, partsOfFleet } from './insight/kept/kept_fleet.ts';
 import { heldOfParts, partsOfHeld } from './insight/kept/kept_held.ts';
 import { inParts, packParts, unpackParts } from './insight/kept/packed_parts.ts';
 import type { UntriagedOffender } from './insight/offenders.ts';
@@ -50,7 +52,7 @@ const ITEMS_IN_PART = 500;
 export interface KeptJudgementOptions {
   admin: Pick<AdminStore, 'keptAnswers' | 'transaction' | 'leases' | 'isShared'>;
   lease: Pick<Lease, 'take' | 'start' | 'stop' | 'held'>;
-  insight: Pick<Insight, 'boardWithHeld' | 'untriaged' | 'groupsOfAll'>;
+  insight: Pick<Insight, 'boardWithHeld' | 'untriaged' | 'fleet' | 'groupsOf'>;
   store: Pick<StoreQueries, 'profiles'>;
   /** Settings and release: an answer of a collector with others is not used. */
   madeWith: unknown;
@@ -131,6 +133,9 @@ export class KeptJudgement implements KeptAnswers {
     if (typeof by !== 'string') return Promise.resolve(null);
     return this.#get(`groups ${by}`) as Promise<Kept<Group[]> | null>;
   }
+  fleet(): Promise<Kept<Fleet> | null> {
+    return this.#get('fleet') as Promise<Kept<Fleet> | null>;
+  }
   offenders(): Promise<Kept<UntriagedOffender[]> | null> {
     return this.#get('offenders') as Promise<Kept<UntriagedOffender[]> | null>;
   }
@@ -194,14 +199,13 @@ export class KeptJudgement implements KeptAnswers {
     await this.#keep('offenders', offendersUs, offenders, inParts(offenders, ITEMS_IN_PART));
     const groupsUs = this.#nowUs();
     await readingOf(async () => {
-      for await (const { by, groups } of insight.groupsOfAll(GROUP_ATTRIBUTES, question)) {
-        await this.#keep(
-          `groups ${by as string}`,
-          dataAsOfUs(groupsUs),
-          groups,
-          inParts(groups, ITEMS_IN_PART),
-        );
+      const fleet = await insight.fleet(question);
+      for (const by of GROUP_ATTRIBUTES) {
+        const groups = await insight.groupsOf(fleet, by);
+        const parts = inParts(groups, ITEMS_IN_PART);
+        await this.#keep(`groups ${by as string}`, dataAsOfUs(groupsUs), groups, parts);
       }
+      await this.#keep('fleet', dataAsOfUs(groupsUs), fleet, partsOfFleet(fleet));
     });
     this.#counters.rounds += 1;
   }
@@ -278,8 +282,9 @@ export class KeptJudgement implements KeptAnswers {
 
   #readerOf(name: string): Reader<unknown> {
     if (name === 'held') return async (parts) => heldOfParts(parts);
-    if (name === 'board')
-      return async (parts, asOfUs) => boardOfParts(parts, asOfUs, await this.#options.store.profiles());
+    const { store } = this.#options;
+    if (name === 'board') return async (parts, asOfUs) => boardOfParts(parts, asOfUs, await store.profiles());
+    if (name === 'fleet') return async (parts) => fleetOfParts(parts, await store.profiles());
     return async (parts) => parts.flat();
   }
 

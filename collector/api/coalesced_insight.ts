@@ -3,7 +3,9 @@
  * questions.
  */
 import type { Counters } from '../../protocol/records.ts';
+import type { Group } from '../contract/group.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
+import { placesOf } from '../insight/group/fleet.ts';
 import type { HostBoard, HostSelection, PageChoice } from '../insight/host_board.ts';
 import type { Insight } from '../insight/insight.ts';
 import { type KeptAnswers, NOTHING_KEPT } from '../insight/kept/kept_answers.ts';
@@ -81,11 +83,8 @@ export class CoalescedInsight implements RememberedAnswers {
 
   overview(question: Question, filter: HostFilter): ReturnType<Insight['overview']> {
     return this.#share('overview', [question, filter], async () => {
-      const [board, groups] = await Promise.all([
-        this.#board(question),
-        isAboutAll(question, filter) ? this.#kept.groups('asg') : null,
-      ]);
-      const verdicts = groups?.value.map(({ verdict }) => verdict);
+      const [board, groups] = await Promise.all([this.#board(question), this.#keptGroups(question, filter)]);
+      const verdicts = groups?.map(({ verdict }) => verdict);
       return this.fresh.overview(question, filter, board, verdicts);
     });
   }
@@ -129,7 +128,11 @@ export class CoalescedInsight implements RememberedAnswers {
     const [by, { window }, filter = {}] = question;
     const kept = isAboutAll({ window }, filter) ? await this.#kept.groups(by) : null;
     if (kept !== null) return this.#madeOf(kept.asOfUs, kept.value);
-    return this.#share('groups', question, () => this.fresh.groups(...question));
+    return this.#share('groups', question, async () => {
+      const fleet = endsNow(window) ? await this.#kept.fleet() : null;
+      if (fleet === null) return this.fresh.groups(...question);
+      return this.#madeOf(fleet.asOfUs, await this.fresh.groupsOf(fleet.value, by, filter));
+    });
   }
   fixFirst(question: Question, filter: HostFilter = {}, limit?: number): ReturnType<Insight['fixFirst']> {
     return this.#share('fixFirst', [question, filter, limit], async () => {
@@ -161,6 +164,14 @@ export class CoalescedInsight implements RememberedAnswers {
     return Object.fromEntries(
       Object.entries(this.#answers.counters()).map(([name, count]) => [name, count + boards[name]!]),
     );
+  }
+
+  /** Returns the Auto Scaling groups that were judged in advance; null where there are none, or a filter divides them. */
+  async #keptGroups(question: Question, filter: HostFilter): Promise<Group[] | null> {
+    if (isAboutAll(question, filter)) return (await this.#kept.groups('asg'))?.value ?? null;
+    const places = placesOf(filter);
+    const fleet = places !== null && endsNow(question.window) ? await this.#kept.fleet() : null;
+    return fleet === null ? null : this.fresh.groupsOf(fleet.value, 'asg', places!);
   }
 
   /** Verdicts are about the readiness window, so that only the end of the question's window counts. */

@@ -48,6 +48,7 @@ export type FreshAnswers = InsightAnswers &
     | 'endedTriage'
     | 'offendersOf'
     | 'fixFirstOf'
+    | 'groupsOf'
   >;
 /**
  * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of

@@ -22,7 +22,7 @@ import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
 import { isSeenEnabled } from './enforce_command.ts';
 import type { Held, HeldHosts } from './fix_first.ts';
-import { type GroupFilter, placesOf } from './group/fleet.ts';
+import { type Fleet, type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
 import { type MembersOutside, NO_MEMBERS_OUTSIDE } from './group/members_outside.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
@@ -412,12 +412,14 @@ export class Insight {
     return this.#groups.groups(by, window, filter);
   }
 
-  /** Returns the groups of several attributes, which are read once. */
-  groupsOfAll(
-    attributes: readonly GroupAttribute[],
-    { window }: Question,
-  ): AsyncGenerator<{ by: GroupAttribute; groups: Group[] }> {
-    return this.#groups.groupsOfAll(attributes, window);
+  /** Judges the members of all groups once, for the groups of any attribute and any place. */
+  fleet({ window }: Question): Promise<Fleet> {
+    return this.#groups.fleet(window);
+  }
+
+  /** Returns the same as `groups` of members that were judged before. */
+  groupsOf(fleet: Fleet, by: GroupAttribute, filter: GroupFilter = {}): Promise<Group[]> {
+    return this.#groups.groupsOf(fleet, by, filter);
   }
 
   /** Returns null where no instance belonged to the group in the window. */

@@ -6,7 +6,7 @@ import { attributeOf } from './attributes.ts';
 import type { Fleet, FleetMember } from './fleet.ts';
 import { groupReason, problemText } from './group_reason.ts';
 import { isStartSeen, type JudgedGroup, judgeGroup, STARTS_NEEDED } from './judge_group.ts';
-import type { JudgedMember } from './member.ts';
+import type { JudgedMember, Member, MemberBrief } from './member.ts';
 import type { ProfileSet } from './members_of.ts';
 
 const MAX_OFFENDERS = 100;
@@ -14,10 +14,10 @@ const MAX_EXAMPLES = 10;
 const MAX_PLACES = 20;
 const MAX_STARTS = 100;
 
-export interface ChosenGroup {
+export interface ChosenGroup<M extends MemberBrief = MemberBrief> {
   by: GroupAttribute;
   value: string;
-  members: readonly FleetMember[];
+  members: readonly FleetMember<M>[];
   /** The sets of profiles that they have, each one once. */
   sets: readonly ProfileSet[];
   /** When an agent first reported this value, of all time; `Infinity` if none did. */
@@ -113,7 +113,7 @@ export function describeGroup(
   };
 }
 
-export function describeMember(judged: JudgedMember, name: string): GroupMember {
+export function describeMember(judged: JudgedMember<Member>, name: string): GroupMember {
   const { member, startsSeen, isRunning, calls, problems } = judged;
   return {
     id: member.hostId,

@@ -17,7 +17,7 @@ import type { Judging } from '../judged.ts';
 import type { HostFilter } from '../question.ts';
 import { attributeOf, launchSourceOf } from './attributes.ts';
 import type { GroupEvidence } from './judge_group.ts';
-import { type JudgedMember, judgeMember } from './member.ts';
+import { type JudgedMember, judgeMember, type Member, type MemberBrief } from './member.ts';
 import { type GroupedMember, membersOf, membersToCompare } from './members_of.ts';
 
 /** Narrows every group to these accounts and regions. Nothing else may: a part of a group proves nothing. */
@@ -39,18 +39,24 @@ export function placesOf({ accounts, regions, ...others }: HostFilter): GroupFil
 /** Members that are read and judged at a time. */
 export const MEMBERS_AT_ONCE = 5000;
 
-export interface FleetMember {
-  judged: JudgedMember;
+export interface FleetMember<M extends MemberBrief = MemberBrief> {
+  judged: JudgedMember<M>;
   profiles: GroupedMember['profiles'];
 }
 
-export interface Fleet {
-  members: FleetMember[];
+/** A workload that called without a token on a host, with its calls added up. */
+export interface HostCaller {
+  identity: string;
+  calls: Pick<Tally, 'v1' | 'lastV1Us'>;
+}
+
+export interface Fleet<M extends MemberBrief = MemberBrief> {
+  members: readonly FleetMember<M>[];
   /** Instances that reported, or existed, in this time are members. */
   reported: Window;
   judging: Judging;
   /** Workloads that called without a token, by host. */
-  callers: ReadonlyMap<string, { identity: string; calls: Tally }[]>;
+  callers: ReadonlyMap<string, readonly HostCaller[]>;
   /** All profiles that agents ever reported, with the time of the first one. */
   ever: { facts: HostProfile; firstUs: number }[];
   forgottenUntilUs: number | null;
@@ -72,16 +78,16 @@ export async function loadFleet(
   filter: GroupFilter,
   profiles: StoredProfiles,
   chosen: readonly number[] | null,
-): Promise<Fleet> {
+): Promise<Fleet<Member>> {
   const window = judge.readinessWindow(questionWindow);
   const judging = judge.judging(window);
   // A host whose clock is ahead of ours reports with times after now. These reports count.
   const untilUs = window.untilUs >= judging.nowUs ? judging.nowUs + DAY_US : window.untilUs;
   const reported = { ...window, untilUs };
   const resources = await store.cloudResources();
-  const members: FleetMember[] = [];
-  const callers = new Map<string, { identity: string; calls: Tally }[]>();
-  const isNarrowed = filter.accounts !== undefined || filter.regions !== undefined;
+  const members: FleetMember<Member>[] = [];
+  const callers = new Map<string, HostCaller[]>();
+  const isNarrowed = narrows(filter);
   let forgottenUntilUs: number | null = null;
   const read = (after: MembersPlace) => {
     const reading = store.members(reported, chosen, after, MEMBERS_AT_ONCE);
@@ -114,18 +120,34 @@ export async function loadFleet(
     reported,
     judging,
     callers,
-    ever: [...profiles.values()].flatMap(({ facts, firstUs }) =>
-      firstUs === null ? [] : [{ facts, firstUs }],
-    ),
+    ever: everReported(profiles),
     forgottenUntilUs,
     launchesNow: launchesNowOf(resources),
     inventoryUs: readsOf(resources),
   };
 }
 
+/** Returns the part of a fleet that a filter selects. */
+export function partOfFleet(fleet: Fleet, filter: GroupFilter): Fleet {
+  if (!narrows(filter)) return fleet;
+  const bySet = new Map<FleetMember['profiles'], boolean>();
+  const isIn = (set: FleetMember['profiles']) => {
+    const known = bySet.get(set) ?? set.profiles.some((facts) => matches(facts, filter));
+    bySet.set(set, known);
+    return known;
+  };
+  return { ...fleet, members: fleet.members.filter(({ profiles }) => isIn(profiles)) };
+}
+
+export function everReported(profiles: StoredProfiles): Fleet['ever'] {
+  return [...profiles.values()].flatMap(({ facts, firstUs }) =>
+    firstUs === null ? [] : [{ facts, firstUs }],
+  );
+}
+
 /** Adds the workloads that called without a token on each host. */
 function addCallers(
-  callers: Map<string, { identity: string; calls: Tally }[]>,
+  callers: Map<string, HostCaller[]>,
   totalsByHost: ReadonlyMap<string, StoredMembers['totals']>,
 ): void {
   for (const [hostId, rows] of totalsByHost) {

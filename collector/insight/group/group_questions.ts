@@ -17,8 +17,15 @@ import {
   judgeChosen,
   namedHosts,
 } from './describe_group.ts';
-import { type Fleet, type FleetMember, type GroupFilter, loadFleet, profilesOfGroup } from './fleet.ts';
-import type { JudgedMember } from './member.ts';
+import {
+  type Fleet,
+  type FleetMember,
+  type GroupFilter,
+  loadFleet,
+  partOfFleet,
+  profilesOfGroup,
+} from './fleet.ts';
+import type { JudgedMember, Member, MemberBrief } from './member.ts';
 import type { ProfileSet } from './members_of.ts';
 import type { MembersOutside } from './members_outside.ts';
 
@@ -39,24 +46,18 @@ export class GroupQuestions {
 
   /** Returns all groups of an attribute, the worst and largest first. */
   async groups(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Group[]> {
-    const { groups, fleet } = await this.#judgeAll(by, questionWindow, filter);
-    return this.#inOrder(groups, fleet);
+    return this.groupsOf(await this.fleet(questionWindow, filter), by, filter);
   }
 
-  /** Returns the groups of several attributes as `groups` does, one attribute after the other. They are read once. */
-  async *groupsOfAll(
-    attributes: readonly GroupAttribute[],
-    questionWindow: Window,
-  ): AsyncGenerator<{ by: GroupAttribute; groups: Group[] }> {
-    const profiles = await this.#store.profiles();
-    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, {}, profiles, null);
-    for (const by of attributes) {
-      const groups = await this.#judgeChosen(by, groupsBy(by, fleet), fleet, {});
-      yield { by, groups: await this.#inOrder(groups, fleet) };
-    }
+  /** Returns the judged members of all groups. */
+  async fleet(questionWindow: Window, filter: GroupFilter = {}): Promise<Fleet<Member>> {
+    return loadFleet(this.#store, this.#judge, questionWindow, filter, await this.#store.profiles(), null);
   }
 
-  async #inOrder(groups: readonly DescribedGroup[], fleet: Fleet): Promise<Group[]> {
+  /** Returns the groups of members that were judged before. */
+  async groupsOf(judged: Fleet, by: GroupAttribute, filter: GroupFilter = {}): Promise<Group[]> {
+    const fleet = partOfFleet(judged, filter);
+    const groups = await this.#judgeChosen(by, groupsBy(by, fleet), fleet, filter);
     return (await this.#describe(groups, fleet)).sort(
       (a, b) =>
         WORST_FIRST.indexOf(a.verdict) - WORST_FIRST.indexOf(b.verdict) ||
@@ -68,18 +69,9 @@ export class GroupQuestions {
 
   /** Returns the verdict of each group of an attribute. */
   async verdicts(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Verdict[]> {
-    const { groups } = await this.#judgeAll(by, questionWindow, filter);
+    const fleet = await this.fleet(questionWindow, filter);
+    const groups = await this.#judgeChosen(by, groupsBy(by, fleet), fleet, filter);
     return groups.map(({ judged }) => judged.verdict);
-  }
-
-  async #judgeAll(
-    by: GroupAttribute,
-    questionWindow: Window,
-    filter: GroupFilter,
-  ): Promise<{ groups: DescribedGroup[]; fleet: Fleet }> {
-    const profiles = await this.#store.profiles();
-    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, null);
-    return { groups: await this.#judgeChosen(by, groupsBy(by, fleet), fleet, filter), fleet };
   }
 
   async #judgeChosen(
@@ -132,7 +124,7 @@ export class GroupQuestions {
    * Describes the members, and judges those that run one by one, because each of them can be enforced alone.
    */
   async #instances(
-    members: readonly FleetMember[],
+    members: readonly FleetMember<Member>[],
     questionWindow: Window,
   ): Promise<Pick<GroupDetail, 'instances' | 'verdicts' | 'command' | 'command_notes'>> {
     const shown = members
@@ -163,14 +155,14 @@ export class GroupQuestions {
   }
 }
 
-function groupsBy(by: GroupAttribute, { members, ever }: Fleet): ChosenGroup[] {
+function groupsBy<M extends MemberBrief>(by: GroupAttribute, { members, ever }: Fleet<M>): ChosenGroup<M>[] {
   const firstUs = new Map<string, number>();
   for (const { facts, firstUs: us } of ever) {
     const value = attributeOf(facts, by);
     if (value !== null) firstUs.set(value, Math.min(firstUs.get(value) ?? Number.POSITIVE_INFINITY, us));
   }
-  const byValue = new Map<string, { members: FleetMember[]; sets: ProfileSet[] }>();
-  const groupsOf = new Map<ProfileSet, FleetMember[][]>();
+  const byValue = new Map<string, { members: FleetMember<M>[]; sets: ProfileSet[] }>();
+  const groupsOf = new Map<ProfileSet, FleetMember<M>[][]>();
   for (const member of members) {
     let groups = groupsOf.get(member.profiles);
     if (groups === undefined) {

@@ -50,8 +50,13 @@ export interface Member {
 
 export type CallsVerdict = 'rejected' | 'blocked' | 'fallback';
 
-export interface JudgedMember {
-  member: Member;
+/** The part of a member by which its group is judged. */
+export interface MemberBrief extends Pick<Member, 'hostId' | 'source' | 'firstUs'> {
+  calls: Pick<Tally, 'v1'> | null;
+}
+
+export interface JudgedMember<M extends MemberBrief = MemberBrief> {
+  member: M;
   /** The verdict of its calls; null where none would fail. */
   calls: CallsVerdict | null;
   /** Why it was not watched for its whole life; empty where it was. */
@@ -65,7 +70,7 @@ export interface JudgedMember {
 }
 
 /** Judges a member. What is before its launch and after its end needs no proof. */
-export function judgeMember(member: Member, judging: Judging): JudgedMember {
+export function judgeMember(member: Member, judging: Judging): JudgedMember<Member> {
   const { sinceUs, untilUs } = judging.window;
   const { firstUs, lastUs, cloud, tokens } = member;
   const problems: GroupProblemCode[] = [];

@@ -17,6 +17,8 @@ import { BOOT_US, type Member } from './member.ts';
 export interface ProfileSet {
   /** That of the agent comes first. */
   profiles: readonly HostProfile[];
+  /** Their numbers in the store. */
+  numbers: readonly number[];
   /** `launcher` is `host:` where nothing says what launched it. */
   source: LaunchSource;
 }
@@ -54,7 +56,7 @@ export function membersOf(
       profiles: set,
       member: {
         hostId,
-        source: set.source.launcher === 'host:' ? { ...set.source, launcher: `host:${hostId}` } : set.source,
+        source: sourceOf(set, hostId),
         firstUs: known(columns.firstUs[at]!),
         lastUs: known(columns.lastUs[at]!),
         gaps: gaps.get(at) ?? NONE,
@@ -103,12 +105,26 @@ function profileSets({ hostIds, memberOf, profileOf }: StoredMembers, known: Sto
     let set = sets.get(key);
     if (set === undefined) {
       const ids = long ?? [first[at]!, second[at]!].filter((id) => id !== 0);
-      const profiles = ids.map((id) => known.get(id)!.facts);
-      set = { profiles, source: launchSourceOf(mergedFacts(profiles), '') };
+      set = profileSet(ids, known);
       sets.set(key, set);
     }
     return set;
   });
+}
+
+/** Throws where one of the profiles is not known. */
+export function profileSet(numbers: readonly number[], known: StoredProfiles): ProfileSet {
+  const profiles = numbers.map((number) => {
+    const found = known.get(number);
+    if (found === undefined) throw new Error(`The store has no profile ${number} any more.`);
+    return found.facts;
+  });
+  return { profiles, numbers, source: launchSourceOf(mergedFacts(profiles), '') };
+}
+
+/** Returns what launched a member. Where nothing says that, it is the only one of its kind. */
+export function sourceOf({ source }: ProfileSet, hostId: string): LaunchSource {
+  return source.launcher === 'host:' ? { ...source, launcher: `host:${hostId}` } : source;
 }
 
 /** Returns a reader of the metadata options. Members for which one answer of the cloud says the same share them. */

@@ -2,6 +2,7 @@
 import type { GroupAttribute } from '../../../common/group_id.ts';
 import type { Group } from '../../contract/group.ts';
 import type { Held } from '../fix_first.ts';
+import type { Fleet } from '../group/fleet.ts';
 import type { HostBoard } from '../host_board.ts';
 import type { UntriagedOffender } from '../offenders.ts';
 
@@ -17,8 +18,10 @@ export interface Kept<T> {
 export interface KeptAnswers {
   board(): Promise<HostBoard | null>;
   held(): Promise<Kept<Held> | null>;
-  /** Null also for tags: only the attributes that every host can have are kept. */
+  /** Null also for tags: only the groups of attributes that every host can have are kept. */
   groups(by: GroupAttribute): Promise<Kept<Group[]> | null>;
+  /** The judged members of all groups, also of those by tags and of some places. */
+  fleet(): Promise<Kept<Fleet> | null>;
   /** Those of a window of the default length. */
   offenders(): Promise<Kept<UntriagedOffender[]> | null>;
   /** Something changed that answers depend on: the next ones are begun soon. */
@@ -30,6 +33,7 @@ export const NOTHING_KEPT: KeptAnswers = {
   board: async () => null,
   held: async () => null,
   groups: async () => null,
+  fleet: async () => null,
   offenders: async () => null,
   renewSoon: () => {},
 };

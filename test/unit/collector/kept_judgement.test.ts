@@ -10,6 +10,7 @@ import { openAdmin } from '../../../collector/admin/admin_schema.ts';
 import { Lease } from '../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { DAY_US, HOUR_US } from '../../../collector/contract/window.ts';
+import type { GroupFilter } from '../../../collector/insight/group/fleet.ts';
 import type { HostBoard } from '../../../collector/insight/host_board.ts';
 import { Insight } from '../../../collector/insight/insight.ts';
 import type { GroupBy, HostFilter } from '../../../collector/insight/question.ts';
@@ -22,7 +23,7 @@ import { FindingsWriter } from '../../../collector/store/sqlite/findings_writer.
 import { pack } from '../../../collector/store/sqlite/packed_batch.ts';
 import { retain } from '../../../collector/store/sqlite/retention.ts';
 import type { StoredBatch } from '../../../collector/store/store.ts';
-import { GROUP_ATTRIBUTES } from '../../../common/group_id.ts';
+import { attributeName, GROUP_ATTRIBUTES, type GroupAttribute } from '../../../common/group_id.ts';
 import { Bench } from '../../support/collector/in_process.ts';
 import { heartbeatOf } from '../../support/collector/insight/findings.ts';
 import { NOW_US, randomBatches } from '../../support/collector/store/random_batches.ts';
@@ -102,13 +103,19 @@ const boardRows = (board: HostBoard | null) =>
     profiles: [...board.profiles].sort(([a], [b]) => a - b),
   };
 
-const READINESS_ATTRIBUTES: GroupBy[] = ['account', 'image_id', { tag: 'team' }, { tag: 'nothing' }];
+const READINESS_ATTRIBUTES: GroupBy[] = ['account', { tag: 'team' }];
 const FILTERS: HostFilter[] = [
   {},
   { regions: ['eu-west-1'] },
   { regions: [null], accounts: [null, '111122223333'] },
   { accounts: ['nowhere'] },
   { tags: [{ key: 'team', value: 'a' }] },
+];
+
+const GROUP_QUESTIONS: [GroupAttribute, GroupFilter][] = [
+  [{ tag: 'team' }, {}],
+  [{ tag: 'team' }, { regions: ['eu-west-1'] }],
+  ['region', { accounts: ['111122223333', 'nowhere'] }],
 ];
 
 /** Gives hosts an account and a region. Some move when their tags change. */
@@ -168,6 +175,11 @@ test('what is kept is what a judgement of that moment gives, for any history', a
               const groupsKept = await kept.groups(by);
               assert.deepEqual(groupsKept!.value, await insight.groups(by, question), by);
               assert.equal(groupsKept!.asOfUs, shared.nowUs);
+            }
+            const fleet = (await kept.fleet())!;
+            for (const [by, filter] of GROUP_QUESTIONS) {
+              const ofKept = await insight.groupsOf(fleet.value, by, filter);
+              assert.deepEqual(ofKept, await insight.groups(by, question, filter), attributeName(by));
             }
             for (const by of READINESS_ATTRIBUTES) {
               for (const filter of FILTERS) {

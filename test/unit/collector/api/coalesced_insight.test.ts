@@ -5,8 +5,10 @@ import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts
 import type { FreshAnswers } from '../../../../collector/api/parts.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import type { Held } from '../../../../collector/insight/fix_first.ts';
+import type { Fleet } from '../../../../collector/insight/group/fleet.ts';
 import type { KeptAnswers } from '../../../../collector/insight/kept/kept_answers.ts';
 import type { Identity } from '../../../../collector/store/store.ts';
+import { attributeName } from '../../../../common/group_id.ts';
 import {
   makeFixFirst,
   makeGroup,
@@ -104,6 +106,14 @@ test('what is kept is given with its time, and only to questions that it answers
     ...insightAnswers,
     board: async () => madeAnew('board', boardOf(hosts)),
     groups: async () => madeAnew('groups', []),
+    groupsOf: async (of, by, filter) => {
+      assert.equal(of, fleet);
+      return [{ ...group, by: attributeName(by), accounts: [...(filter?.accounts ?? [])] }];
+    },
+    readinessGroups: async (_by, _question, _filter, board) => {
+      if (board === undefined) madeAnew('readinessGroups', []);
+      return [];
+    },
     offenders: async () => madeAnew('offenders', []),
     fixFirst: async () => madeAnew('fixFirst', makeFixFirst()),
     overview: async (_question, _filter, board, verdicts) => {
@@ -120,10 +130,12 @@ test('what is kept is given with its time, and only to questions that it answers
     fixFirstOf: async (_held, asOfUs) => ({ ...makeFixFirst(), as_of: String(asOfUs) }),
   };
   let renewals = 0;
+  const fleet = {} as Fleet;
   const kept: KeptAnswers = {
     board: async () => ({ ...boardOf(hosts), asOfUs: 5 }),
     held: async () => ({ value: {} as Held, asOfUs: 6 }),
     groups: async (by) => (by === 'asg' ? { value: [group], asOfUs: 7 } : null),
+    fleet: async () => ({ value: fleet, asOfUs: 9 }),
     offenders: async () => ({
       value: [{ offender: makeOffender(1), identity: {} as Identity, tags: {} }],
       asOfUs: 8,
@@ -132,7 +144,7 @@ test('what is kept is given with its time, and only to questions that it answers
       renewals += 1;
     },
   };
-  const insight = new CoalescedInsight(fresh, { kept, keptDays: 14 });
+  const insight = new CoalescedInsight(fresh, { kept, keptDays: 14, nowMs: () => 0 });
   const lastDays = (days: number) => {
     const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
     return { window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } };
@@ -146,16 +158,25 @@ test('what is kept is given with its time, and only to questions that it answers
   const offenders = await insight.offenders(lastDays(14), {});
   assert.deepEqual([offenders.length, insight.asOfUs(offenders)], [1, 8]);
   assert.equal((await insight.fixFirst(lastDays(14), {}, 3)).as_of, '6');
+  const byTag = await insight.groups({ tag: 'team' }, lastDays(1), { accounts: ['1'] });
+  assert.deepEqual([byTag[0]!.by, byTag[0]!.accounts, insight.asOfUs(byTag)], ['tag:team', ['1'], 9]);
+  const counted = await insight.readinessGroups('zone', lastDays(14), {
+    tags: [{ key: 'team', value: 'a' }],
+  });
+  assert.equal(insight.asOfUs(counted), 5);
+  await insight.overview(lastDays(14), { regions: ['a'] });
+  assert.deepEqual(verdictsGiven, [group.verdict]);
+  await insight.overview(lastDays(14), { types: ['a'] });
+  assert.equal(verdictsGiven, undefined, 'a type divides groups, of which a part proves nothing');
   assert.deepEqual(anew, [], 'nobody waited');
-  await insight.groups('zone', lastDays(1), {});
-  await insight.groups('asg', lastDays(1), { accounts: ['1'] });
   await insight.offenders(lastDays(7), {});
   await insight.offenders(lastDays(14), { text: 'x' });
   await insight.fixFirst(lastDays(14), { regions: ['a'] });
   const past = { window: { sinceUs: 0, untilUs: 1_000_000 } };
   await insight.groups('asg', past, {});
   assert.equal((await insight.hostPage(past, {}, page)).asOfUs, boardOf(hosts).asOfUs);
-  assert.deepEqual(anew, ['groups', 'groups', 'offenders', 'offenders', 'fixFirst', 'groups', 'board']);
+  await insight.readinessGroups('zone', past);
+  assert.deepEqual(anew, ['offenders', 'offenders', 'fixFirst', 'groups', 'board', 'readinessGroups']);
   const began = Date.now() * 1000;
   const made = await insight.offenders(lastDays(7), {});
   assert.ok(insight.asOfUs(made) >= began, 'an answer that is made now is of now');
