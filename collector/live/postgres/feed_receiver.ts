@@ -7,18 +7,16 @@ import type { Counters } from '../../../protocol/records.ts';
 import type { LiveOthers } from '../../contract/live.ts';
 import type { DatabasePool, Session } from '../../store/postgres/database_pool.ts';
 import type { RelayEvents } from '../feed_relay.ts';
-import { ALL_KEY, keyOfFilter, type LiveFilter } from '../live_filter.ts';
+import type { LiveFilter } from '../live_filter.ts';
 import { MessageReader } from './feed_messages.ts';
 import { CHANNEL, POLL_MS, WATCHED_MS } from './feed_sender.ts';
 import { NOT_HEARD } from './notifications.ts';
+import { NOT_COUNTED, type WantedFilters, wantedFilters } from './wanted_filters.ts';
 
 /** The row is written anew this often. This also notices a connection that is lost without a word. */
 const RENEW_MS = WATCHED_MS / 4;
 /** Others have learned of a row after this time, unless the database is slow. */
 const NOTICED_MS = POLL_MS + 300;
-/** More filters are taken for all calls. */
-const MAX_FILTERS = 30;
-const MAX_FILTER_CHARACTERS = 20_000;
 const PROBE_MS = 5_000;
 /** Part of a payload that is no message: it shows that notifications arrive. */
 const PROBE = 'probe ';
@@ -46,8 +44,7 @@ export class FeedReceiver {
   readonly #events: RelayEvents;
   readonly #backoff = new Backoff(500, 5_000);
   #keys: readonly string[] = [];
-  /** True where the row asks for all calls because there are too many filters. */
-  #isCollapsed = false;
+  #wanted: WantedFilters = wantedFilters([]);
   /** When the others have learned of a filter, by the monotonic clock in milliseconds. */
   readonly #joinedMs = new Map<string, number>();
   /** Why the others are not heard; null while nothing is wrong. */
@@ -80,18 +77,19 @@ export class FeedReceiver {
   }
 
   watch(filters: readonly LiveFilter[]): void {
-    const keys = [...new Set(filters.map(keyOfFilter))].sort();
-    this.#isCollapsed = keys.length > MAX_FILTERS || keys.join('').length > MAX_FILTER_CHARACTERS;
-    const wanted = this.#isCollapsed ? [ALL_KEY] : keys;
-    if (wanted.join('\n') === this.#keys.join('\n')) return;
-    this.#keys = wanted;
+    this.#wanted = wantedFilters(filters);
+    const { keys } = this.#wanted;
+    if (keys.join('\n') === this.#keys.join('\n')) return;
+    this.#keys = keys;
     this.#wake();
     if (keys.length > 0 && !this.#isClosed) this.#running ??= this.#run();
   }
 
   stateOf(key: string): LiveOthers {
     if (this.#trouble !== null) return { state: 'lost', reason: this.#trouble };
-    const joinedMs = this.#joinedMs.get(this.#isCollapsed ? ALL_KEY : key);
+    const asked = this.#wanted.keyFor(key);
+    if (asked === null) return { state: 'lost', reason: NOT_COUNTED };
+    const joinedMs = this.#joinedMs.get(asked);
     return joinedMs !== undefined && performance.now() >= joinedMs ? JOINED : JOINING;
   }
 
@@ -184,7 +182,7 @@ export class FeedReceiver {
     if (message === null) return;
     this.#counters.relay_received += message.calls.length;
     const leftOut = new Map(message.leftOut);
-    this.#events.received(message.calls, (key) => leftOut.get(this.#isCollapsed ? ALL_KEY : key) ?? 0);
+    this.#events.received(message.calls, (key) => leftOut.get(this.#wanted.keyFor(key) ?? '') ?? 0);
   }
 
   #setTrouble(reason: string | null): void {
