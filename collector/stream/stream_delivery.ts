@@ -56,7 +56,10 @@ export class StreamDelivery {
     this.#options.request.close();
   }
 
-  /** Sends what waits behind `position`, until nothing does or an attempt fails. Returns the position that was reached. */
+  /**
+   * Sends what waits behind `position`, until less than a request does or an attempt fails. Returns the position that was
+   * reached.
+   */
   async run(position: number): Promise<number> {
     const { source, request, nowUs, signal } = this.#options;
     let at = position;
@@ -67,7 +70,10 @@ export class StreamDelivery {
       const outgoing = page.items.map(({ item, position: of }) => request.outgoing(item, of));
       const reached = await this.#sendPage(at, outgoing, page.next);
       if (reached !== page.next) return reached;
+      const passed = reached - at;
       at = reached;
+      // Calls that have come meanwhile wait for others: a steady stream would be sent in many small requests.
+      if (Math.max(passed, page.items.length) < Math.min(PAGE, request.maxItems)) return at;
     }
   }
 

@@ -1,8 +1,15 @@
 /** Tests when a finding is reported: at its start, at changes, once a day, and at its end. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { ShapeName } from '../../../../collector/contract/export.ts';
+import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
+import { shapeOf } from '../../../../collector/export/shapes.ts';
+import type { HostCoverage, StoredHost } from '../../../../collector/store/store.ts';
+import { toTimestamp } from '../../../../collector/store/time.ts';
 import { FindingReporter } from '../../../../collector/stream/finding_reporter.ts';
+import { hostOf } from '../../../support/collector/alert/findings.ts';
+import { glancesOf } from '../../../support/collector/alert/rules.ts';
 import { makeOffender } from '../../../support/collector/api/findings.ts';
 import { StreamBench } from '../../../support/collector/streams/stream_bench.ts';
 
@@ -17,7 +24,10 @@ function start() {
   const bench = new StreamBench();
   benches.push(bench);
   const rows = bench.admin.findings;
-  const state = { nowUs: 1_800_000_000_000_000, offenders: [] as Offender[], judged: 0, seen: 0 };
+  const state = {
+    ...{ nowUs: 1_800_000_000_000_000, offenders: [] as Offender[], judged: 0, seen: 0 },
+    ...{ hosts: [] as Host[], coverage: [] as Pick<HostCoverage, 'hostId' | 'gaps'>[] },
+  };
   const reporter = new FindingReporter({
     rows,
     insight: {
@@ -25,11 +35,16 @@ function start() {
       offender: async () => null,
       async *glances() {
         state.judged += 1;
-        yield [];
+        yield* glancesOf(state.hosts, state.coverage);
       },
-      describeHosts: async () => [],
+      describeHosts: async (summaries) =>
+        state.hosts.filter(({ id }) => summaries.some((each) => each.id === id)),
     },
-    store: { hosts: async () => [], cloudInstances: async () => [] },
+    store: {
+      hosts: async (ids) => ids.map((id) => ({ facts: { id, name: `name of ${id}` } }) as StoredHost),
+      cloudInstances: async () => [],
+      coverage: async () => state.coverage as HostCoverage[],
+    },
     held: () => null,
     publicUrl: 'https://collector.example.com/',
     nowUs: () => state.nowUs,
@@ -94,4 +109,57 @@ test('reports come at most once a minute', async () => {
   state.offenders = [makeOffender(2)];
   assert.deepEqual(await pass(MINUTE_US / 2), []);
   assert.equal((await pass(MINUTE_US)).length, 1);
+});
+
+test('a capture that loses something is reported, again at most once an hour, and is over after an hour without a loss', async () => {
+  const { state, pass } = start();
+  const host = hostOf(1);
+  const losses = async (us: number) => (await pass(us)).filter(({ type }) => type === 'sensor');
+  await losses(6 * MINUTE_US);
+  state.hosts = [host];
+  const firstUs = state.nowUs;
+  const lose = (startUs: number) => {
+    const { coverage } = state;
+    const gap = { startUs, endUs: startUs + MINUTE_US, reason: 'losses', detail: '3 packets' } as const;
+    state.coverage = [{ hostId: host.id, gaps: [...(coverage[0]?.gaps ?? []), gap] }];
+  };
+  lose(firstUs);
+  const [first] = await losses(2 * MINUTE_US);
+  assert.ok(first?.type === 'sensor');
+  assert.deepEqual(
+    [first.rule, first.change, first.key, first.severity],
+    ['coverage_lost', 'new', `coverage_lost/${host.id}`, 'warning'],
+  );
+  assert.deepEqual([first.first_seen, first.last_seen], [firstUs, firstUs + MINUTE_US].map(toTimestamp));
+  assert.match(first.text, /lost packets or records between .* \(3 packets\)\. Calls may have been missed\./);
+
+  lose(firstUs + 30 * MINUTE_US);
+  assert.deepEqual(await losses(31 * MINUTE_US), [], 'another loss waits for an hour');
+  const [second] = await losses(30 * MINUTE_US);
+  assert.ok(second?.type === 'sensor');
+  assert.deepEqual([second.change, second.first_seen], ['updated', toTimestamp(firstUs)]);
+
+  state.hosts = [{ ...host, state: 'silent' }];
+  assert.deepEqual(
+    (await losses(90 * MINUTE_US)).map(({ key }) => key),
+    [`host_silent/${host.id}`],
+    'nobody knows whether it has recovered',
+  );
+  state.hosts = [host];
+  const over = await losses(2 * MINUTE_US);
+  assert.deepEqual(over.map(({ key, change }) => [key, change]).toSorted(), [
+    [`coverage_lost/${host.id}`, 'resolved'],
+    [`host_silent/${host.id}`, 'resolved'],
+  ]);
+  assert.deepEqual(await losses(24 * 60 * MINUTE_US), [], 'an old loss is not reported');
+
+  const shaped = (name: ShapeName) => shapeOf(name).toValues({ stream: 'findings', finding: first });
+  const [ocsf] = shaped('ocsf');
+  const { types } = ocsf!['finding_info'] as { types: string[] };
+  assert.deepEqual([ocsf!['type_uid'], types], [200401, ['Sensor health']]);
+  const [ecs] = shaped('ecs');
+  assert.deepEqual((ecs!['rule'] as { name: string }).name, 'coverage_lost');
+  const [otlp] = shaped('otlp') as { attributes: Record<string, unknown> }[];
+  assert.equal(otlp!.attributes['imdswatch.finding.rule'], 'coverage_lost');
+  assert.deepEqual(shaped('asff'), [], 'nothing is wrong with the instance');
 });

@@ -58,6 +58,22 @@ test('a destination that is down gets everything afterwards, once and in order, 
   assert.ok((await b.store.arrivals(0, 10_000)).calls.length <= 300, 'notes that all have are deleted');
 });
 
+test('calls that come while a request is on its way wait for others, and are not sent one by one', async () => {
+  const b = bench();
+  const next = stream(host('a'));
+  const target = await receiver(async (response) => {
+    if (target.received.length < 10) await b.store.write([next(call(Date.now() * 1000))]);
+    status(200)(response);
+  });
+  const id = await b.add('calls', target.url);
+  await write(b, [next], 1, 5);
+  await b.round();
+  assert.equal(target.received.length, 1);
+  assert.equal((await b.progress(id)).progress!.sent, 5);
+  await b.round();
+  assert.equal(idsOf(target.received).length, 6);
+});
+
 test('what nobody noted is sent again with the same ids, and nothing else twice', async () => {
   const b = bench();
   const target = await receiver();
