@@ -1,6 +1,6 @@
 /** Serves the page as it was built. Only files that a listing of the directory has found are ever opened. */
 import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { serveStatic } from '@hono/node-server/serve-static';
 import type { Context } from 'hono';
 import type { ApiEnv } from './env.ts';
@@ -10,10 +10,10 @@ const INDEX = '/index.html';
 /** Vite puts files here whose names hold a hash of their content. */
 const HASHED = '/assets/';
 /**
- * One host or one workload. Its id may hold dots, as `ip-10-0-0-1.eu-west-1.compute.internal` does, and is
- * not a file name.
+ * Files have these paths: what Vite built, and names with a dot at the top. An address such as
+ * `/hosts/ip-10-0-0-1.eu-west-1.compute.internal` names a host, a workload or a group, which may hold dots.
  */
-const BELOW_A_LIST = /^\/(?:hosts|offenders)\/./;
+const FILE_PATH = /^\/(?:assets\/.*|[^/]*\.[^/]*)$/;
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 const NOT_BUILT =
   '<!doctype html><html lang="en"><meta charset="utf-8"><title>imdswatch</title><h1>The page is not built</h1><p>Run <code>npm run build</code> where imdswatch is installed, and load this again. The API works without it: <code>/api/v1/openapi.json</code>.</p></html>';
@@ -40,9 +40,8 @@ export function pageHandler(directory: string): (c: Context<ApiEnv>) => Promise<
     const found = await currentBuild();
     if (found === null) return c.html(NOT_BUILT, 503, { 'Retry-After': '10' });
     const path = c.req.path;
-    // The page itself answers its deep links. Any other path with an extension is a file.
-    const isDeepLink = extname(path) === '' || BELOW_A_LIST.test(path);
-    const file = found.files.has(path) ? path : isDeepLink ? INDEX : null;
+    // The page itself answers its deep links.
+    const file = found.files.has(path) ? path : FILE_PATH.test(path) ? null : INDEX;
     const response = file === null ? undefined : await serveFile(c, directory, file);
     return response ?? problemResponse(c, new Problem(404, `There is no file ${path}.`));
   };

@@ -41,6 +41,7 @@ test('the page: an answer if it is not built; index, assets, deep links, precomp
     '/hosts/ip-10-0-0-1.eu-west-1.compute.internal',
     '/hosts/web.js',
     '/hosts/a%2Fb.example',
+    '/groups/asg%3Aweb-1.example',
     '/sign-in',
     '/index.html',
   ]) {
