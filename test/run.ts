@@ -16,6 +16,7 @@ import type { TestEvent } from 'node:test/reporters';
 import { spec } from 'node:test/reporters';
 import { inspect, parseArgs } from 'node:util';
 import { endMarked, endTree, testFileProcesses } from './test_processes.ts';
+import { RunReport } from './test_report.ts';
 import { type FileResult, fileOf, TestTotals } from './test_totals.ts';
 import { filesOf, type Variant, variants } from './variants.ts';
 
@@ -115,11 +116,18 @@ const watch = setInterval(endWhatTakesTooLong, LOOK_INTERVAL_MS);
 let closing: TestEvent | undefined;
 // The tests of the lab wait most of their time. No other test calls a metadata service, so neither disturbs what the
 // other one counts.
-await Promise.all([
-  runGroups([alone]),
-  runGroups([{ files: sideBySide, concurrency, variant: null }, ...variantGroups]),
-]);
-await runFailedFilesAgain();
+try {
+  await Promise.all([
+    runGroups([alone]),
+    runGroups([{ files: sideBySide, concurrency, variant: null }, ...variantGroups]),
+  ]);
+  await runFailedFilesAgain();
+} catch (error) {
+  // node:test handles errors that nobody caught, so the process would wait for nothing, or end as if all had passed.
+  console.error(error);
+  endMarked(RUN_VARIABLE, String(process.pid));
+  process.exit(1);
+}
 clearInterval(watch);
 close();
 
@@ -131,16 +139,18 @@ async function runGroups(groups: readonly Group[]): Promise<void> {
 
 async function reportGroup(group: Group): Promise<void> {
   const { variant } = group;
+  const own = new RunReport(show);
   for await (const event of runGroup(group)) {
     totals.add(event, variant);
     if (event.type === 'test:summary') {
       if (event.data.file === undefined) closing = event;
     } else if (event.type === 'test:fail') {
-      announceFailure(event, variant);
+      announceFailure(event, variant, own);
     } else if (variant === null && !isTotal(event)) {
-      show(event);
+      own.add(event);
     }
   }
+  own.flush();
 }
 
 async function* runGroup({ files, concurrency, variant }: Group): AsyncGenerator<TestEvent> {
@@ -172,10 +182,10 @@ function show(event: TestEvent): void {
 }
 
 /** Shows at once that a test failed. Whether it counts is known at the end, when it has run again. */
-function announceFailure(event: TestEvent, variant: Variant | null): void {
+function announceFailure(event: TestEvent, variant: Variant | null, own: RunReport): void {
   if (event.type !== 'test:fail') return;
   // The reporter keeps account of the tests that began, so it is told that this one is over.
-  if (variant === null) show({ type: 'test:pass', data: { ...event.data, skip: 'FAILED' } } as TestEvent);
+  if (variant === null) own.add({ type: 'test:pass', data: { ...event.data, skip: 'FAILED' } } as TestEvent);
   if (isOfItsParts(event)) return;
   const { name, details } = event.data;
   const file = relative(process.cwd(), fileOf(event) ?? '');

@@ -38,25 +38,24 @@ test('a test that depends on the date fails in every variant with another clock'
     test('undated', () => assert.ok(performance.now() > 0));`);
   assert.equal(status, 1, out);
   const clocks = chosen.filter(({ env }) => 'FAKETIME' in env);
-  assert.equal(clocks.length, 2);
+  assert.equal(clocks.length, 1);
   assert.deepEqual(
     failures(out),
     clocks.map(({ name }) => `[${name}] dated`),
   );
   assert.equal(out.match(/^ℹ tests /gm)?.length, 1, 'one summary');
-  assert.match(out, /^ℹ tests 6\nℹ suites 0\nℹ pass 4\nℹ fail 2$/m);
+  assert.match(out, /^ℹ tests 4\nℹ suites 0\nℹ pass 3\nℹ fail 1$/m);
 });
 
-test('a test that depends on the time zone or the locale fails in one of them', { skip: noClock }, () => {
+test('a test that depends on the time zone or the locale fails there too', { skip: noClock }, () => {
   const { status, out } = runTests(`
     test('zoned', () => assert.equal(new Date(0).getHours(), 0));
     test('worded', () => assert.equal((1.5).toLocaleString(), '1.5'));
-    test('posix', () => assert.notEqual(process.env.LC_ALL, 'C'));`);
+    test('neither', () => assert.equal(new Date(0).getTime(), 0));`);
   assert.equal(status, 1, out);
   assert.deepEqual(failures(out), [
-    '[clock +40 d, TZ Pacific/Kiritimati, LANG=C] zoned',
-    '[clock +40 d, TZ Pacific/Kiritimati, LANG=C] posix',
-    '[clock +4000 d, LANG=de_DE] worded',
+    '[clock +4000 d, TZ Pacific/Kiritimati, LANG=de_DE] zoned',
+    '[clock +4000 d, TZ Pacific/Kiritimati, LANG=de_DE] worded',
   ]);
 });
 

@@ -12,7 +12,7 @@ import { NOW_MS, type Side, TOKENS } from './both_stores.ts';
 const DETAILS_OPENED = 3;
 const WINDOW = 'days=400';
 
-/** What the screens show, by their address: the elements of each, with their texts, links and titles. */
+/** Returns what the screens show, by their address: the elements of each, with their texts, links and titles. */
 export async function answersOfPage(browser: Browser, { collector }: Side): Promise<Map<string, string>> {
   const visit = await Visit.begin(browser, collector, { token: TOKENS[0]! });
   // The data ends at this time, and so do the windows and the ages that the page shows.
