@@ -15,7 +15,7 @@ import type { AdminStore } from './admin/admin_store.ts';
 import type { KeptHead } from './admin/kept_answers.ts';
 import type { Lease } from './admin/lease.ts';
 import type { Group } from './contract/group.ts';
-import { DAY_US } from './contract/window.ts';
+import { DAY_US, type Window } from './contract/window.ts';
 import type { Held } from './insight/fix_first.ts';
 import type { Fleet } from './insight/group/fleet.ts';
 import type { HostBoard } from './insight/host_board.ts';
@@ -27,7 +27,7 @@ import { heldOfParts, partsOfHeld } from './insight/kept/kept_held.ts';
 import { inParts, packParts, unpackParts } from './insight/kept/packed_parts.ts';
 import type { UntriagedOffender } from './insight/offenders.ts';
 import { dataAsOfUs, noteKept, readingOf } from './store/reading.ts';
-import type { StoreQueries } from './store/store.ts';
+import type { PlaceSums, StoreQueries } from './store/store.ts';
 
 /** A collector that has ended is replaced after this time. */
 export const JUDGEMENT_LEASE_MS = 30_000;
@@ -48,11 +48,17 @@ const MAX_AHEAD_US = 30_000_000;
 /** Fewer hosts are judged within half a second when somebody asks. */
 const LEAST_HOSTS = 5_000;
 const ITEMS_IN_PART = 500;
+const PLACES_IN_PART = 10;
+
+interface KeptPlaces {
+  window: Window;
+  places: PlaceSums[];
+}
 
 export interface KeptJudgementOptions {
   admin: Pick<AdminStore, 'keptAnswers' | 'transaction' | 'leases' | 'isShared'>;
   lease: Pick<Lease, 'take' | 'start' | 'stop' | 'held'>;
-  insight: Pick<Insight, 'boardWithHeld' | 'untriaged' | 'fleet' | 'groupsOf'>;
+  insight: Pick<Insight, 'boardWithHeld' | 'untriaged' | 'placeSums' | 'fleet' | 'groupsOf'>;
   store: Pick<StoreQueries, 'profiles'>;
   /** Settings and release: an answer of a collector with others is not used. */
   madeWith: unknown;
@@ -140,6 +146,10 @@ export class KeptJudgement implements KeptAnswers {
     return this.#get('offenders') as Promise<Kept<UntriagedOffender[]> | null>;
   }
 
+  places(): Promise<Kept<KeptPlaces> | null> {
+    return this.#get('places') as Promise<Kept<KeptPlaces> | null>;
+  }
+
   renewSoon(): void {
     this.#dueMs = Math.min(this.#dueMs, this.#endedMs + MIN_PAUSE_MS);
   }
@@ -197,6 +207,11 @@ export class KeptJudgement implements KeptAnswers {
     const { value: offenders, reading } = await readingOf(() => insight.untriaged(question));
     const offendersUs = Math.min(askedUs, reading.asOfUs ?? askedUs);
     await this.#keep('offenders', offendersUs, offenders, inParts(offenders, ITEMS_IN_PART));
+    const placesUs = this.#nowUs();
+    const sums = await readingOf(() => insight.placeSums(question));
+    const { window, places } = sums.value;
+    const parts = [window, ...inParts(places, PLACES_IN_PART)];
+    await this.#keep('places', Math.min(placesUs, sums.reading.asOfUs ?? placesUs), sums.value, parts);
     const groupsUs = this.#nowUs();
     await readingOf(async () => {
       const fleet = await insight.fleet(question);
@@ -283,6 +298,11 @@ export class KeptJudgement implements KeptAnswers {
   #readerOf(name: string): Reader<unknown> {
     if (name === 'held') return async (parts) => heldOfParts(parts);
     const { store } = this.#options;
+    if (name === 'places')
+      return async ([window, ...places]): Promise<KeptPlaces> => ({
+        window: window as Window,
+        places: places.flat() as PlaceSums[],
+      });
     if (name === 'board') return async (parts, asOfUs) => boardOfParts(parts, asOfUs, await store.profiles());
     if (name === 'fleet') return async (parts) => fleetOfParts(parts, await store.profiles());
     return async (parts) => parts.flat();

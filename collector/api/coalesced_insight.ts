@@ -10,6 +10,7 @@ import type { HostBoard, HostSelection, PageChoice } from '../insight/host_board
 import type { Insight } from '../insight/insight.ts';
 import { type KeptAnswers, NOTHING_KEPT } from '../insight/kept/kept_answers.ts';
 import type { GroupBy, HostFilter, Question } from '../insight/question.ts';
+import { selectsPlaces } from '../insight/workload_sums.ts';
 import { narrows } from '../store/host_filter.ts';
 import { dataAsOfUs } from '../store/reading.ts';
 import { Coalesced } from './coalesced.ts';
@@ -90,11 +91,19 @@ export class CoalescedInsight implements RememberedAnswers {
   }
   offenders(question: Question, filter: HostFilter = {}): ReturnType<Insight['offenders']> {
     const { sinceUs, untilUs } = question.window;
-    const isKept = isAboutAll(question, filter) && untilUs - sinceUs === this.#keptDays * DAY_US;
+    const isKept = endsNow(question.window) && untilUs - sinceUs === this.#keptDays * DAY_US;
     return this.#share('offenders', [question, filter], async () => {
-      const kept = isKept ? await this.#kept.offenders() : null;
-      if (kept === null) return this.fresh.offenders(question, filter);
-      return this.#madeOf(kept.asOfUs, await this.fresh.offendersOf(kept.value));
+      if (isKept && !narrows(filter)) {
+        const kept = await this.#kept.offenders();
+        if (kept !== null) return this.#madeOf(kept.asOfUs, await this.fresh.offendersOf(kept.value));
+      } else if (isKept && selectsPlaces(filter)) {
+        const kept = await this.#kept.places();
+        if (kept !== null) {
+          const untriaged = await this.fresh.untriagedOf(kept.value, filter);
+          return this.#madeOf(kept.asOfUs, await this.fresh.offendersOf(untriaged));
+        }
+      }
+      return this.fresh.offenders(question, filter);
     });
   }
   offender(...question: Parameters<Insight['offender']>): ReturnType<Insight['offender']> {

@@ -49,6 +49,7 @@ export type FreshAnswers = InsightAnswers &
     | 'offendersOf'
     | 'fixFirstOf'
     | 'groupsOf'
+    | 'untriagedOf'
   >;
 /**
  * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of

@@ -15,7 +15,7 @@ import type { Host, HostDetail, Overview, Readiness, ReadinessGroup, Verdict } f
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
 import { narrows } from '../store/host_filter.ts';
-import type { HostProfile, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
+import type { HostProfile, IdentityTotals, PlaceSums, Scope, StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
@@ -50,6 +50,7 @@ import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
 import { type EndedTriage, type TriageOptions, TriageReader } from './triage_reader.ts';
+import { sumsOfPlaces, type WorkloadSums } from './workload_sums.ts';
 
 const MAX_DETAIL_HOSTS = 1000;
 const MAX_PATHS = 100;
@@ -200,18 +201,43 @@ export class Insight {
   /** Returns the offenders in their order, with what their triage depends on. */
   async untriaged({ window }: Question, filter: HostFilter = {}): Promise<UntriagedOffender[]> {
     const scope = scopeOf(window, filter);
-    const buckets = bucketsOf(window);
     const totals = await this.#store.identityTotals(scope);
-    const withV1 = totals.filter(({ kinds }) => kinds.some(isV1)).map(({ identity }) => identity.id);
-    const [workloadHosts, points] = await Promise.all([
+    const identities = withV1(totals);
+    const [hosts, points] = await Promise.all([
       this.#store.workloadHosts(scope, { latest: MAX_LISTED, tagKeys: this.#triage.tagKeys() }),
-      this.#store.series({ ...scope, identities: withV1 }, buckets.bucket, true),
+      this.#store.series({ ...scope, identities }, bucketsOf(window).bucket, true),
     ]);
+    const trend = points.flatMap(({ identity, ...point }) =>
+      identity === null ? [] : { identity, ...point },
+    );
+    return this.#describeOffenders(window, { totals, hosts, trend });
+  }
+
+  /** Returns sums by account and region, of which `untriagedOf` makes the offenders of any of them. */
+  async placeSums({ window }: Question): Promise<{ window: Window; places: PlaceSums[] }> {
+    const { bucket } = bucketsOf(window);
+    const options = { latest: MAX_LISTED, tagKeys: this.#triage.tagKeys(), bucket };
+    return { window, places: await this.#store.sumsByPlace(window, options) };
+  }
+
+  /** Returns the same as `untriaged` with a filter that selects places (`selectsPlaces`), of sums that were made before. */
+  async untriagedOf(
+    { window, places }: { window: Window; places: readonly PlaceSums[] },
+    filter: HostFilter,
+  ): Promise<UntriagedOffender[]> {
+    return this.#describeOffenders(window, sumsOfPlaces(places, filter, MAX_LISTED));
+  }
+
+  async #describeOffenders(
+    window: Window,
+    { totals, hosts: workloadHosts, trend: points }: WorkloadSums,
+  ): Promise<UntriagedOffender[]> {
+    const buckets = bucketsOf(window);
     const hostsOf = new Map(workloadHosts.map((each) => [each.identity, each]));
     const listed = [...new Set(workloadHosts.flatMap(({ latest }) => latest.map(({ hostId }) => hostId)))];
     const [factsOf, hops] = await Promise.all([
       this.#factsOf(listed),
-      this.#hopsOf({ window, hosts: listed, identities: withV1 }),
+      this.#hopsOf({ window, hosts: listed, identities: withV1(totals) }),
     ]);
     const trends = trendsOf(points, buckets);
     return totals
@@ -512,6 +538,10 @@ export class Insight {
     return (identity, host) =>
       hopEvidence(host, byPlace.get(`${identity} ${host.id}`) ?? [], byHost.get(host.id) ?? null);
   }
+}
+
+function withV1(totals: readonly IdentityTotals[]): string[] {
+  return totals.filter(({ kinds }) => kinds.some(isV1)).map(({ identity }) => identity.id);
 }
 
 function choiceOf(filter: HostFilter): HostFilter | null {

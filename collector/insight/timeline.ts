@@ -48,7 +48,10 @@ export function timelineOf(points: readonly SeriesPoint[], buckets: Buckets): Ti
 }
 
 /** Returns the IMDSv1 calls of each workload in each part. */
-export function trendsOf(points: readonly SeriesPoint[], buckets: Buckets): Map<string, number[]> {
+export function trendsOf(
+  points: readonly Pick<SeriesPoint, 'identity' | 'startUs' | 'v1'>[],
+  buckets: Buckets,
+): Map<string, number[]> {
   const trends = new Map<string, number[]>();
   for (const { identity, startUs, v1 } of points) {
     if (identity === null || v1 === 0) continue;

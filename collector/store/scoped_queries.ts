@@ -8,6 +8,7 @@
  */
 import type { ViewScope } from '../contract/host_scope.ts';
 import { type HostChoice, type HostFilter, isIdList, isInScope } from './host_filter.ts';
+import { sumsByQuestions } from './place_sums.ts';
 import { keepMembers } from './scoped_members.ts';
 import { keepResources } from './scoped_resources.ts';
 import type {
@@ -65,6 +66,9 @@ export class ScopedQueries implements StoreQueries {
   }
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]> {
     return this.#store.series(this.#narrow(scope), bucket, byIdentity);
+  }
+  sumsByPlace(...question: Parameters<StoreQueries['sumsByPlace']>): Answer<'sumsByPlace'> {
+    return sumsByQuestions(this, ...question);
   }
   callerHosts(scope: Scope, after: string | null, limit: number): Promise<string[]> {
     return this.#store.callerHosts(this.#narrow(scope), after, limit);

@@ -147,6 +147,21 @@ export interface WorkloadHosts {
   tags: Record<string, (string | null)[]>;
 }
 
+/** Choices of a question about workloads by place. */
+export interface PlaceSumsOptions extends WorkloadHostsOptions {
+  bucket: 'hour' | 'day';
+}
+
+/** Sums of the workloads on the hosts of one account and region, in a window. Null: the hosts do not report it. */
+export interface PlaceSums {
+  account: string | null;
+  region: string | null;
+  totals: IdentityTotals[];
+  hosts: WorkloadHosts[];
+  /** IMDSv1 calls of each workload by the hour or the day. Those without calls are left out. */
+  trend: { identity: string; startUs: number; v1: number }[];
+}
+
 /** Hosts whose first and last record is of the same days since 1970. */
 export interface ReportedDays {
   firstDay: number;
@@ -410,6 +425,8 @@ export interface CallingDays {
 export interface StoreQueries {
   /** Returns sums over hosts for every workload that has calls in the scope. */
   identityTotals(scope: Scope): Promise<IdentityTotals[]>;
+  /** Returns sums of the workloads for each account and region of hosts. Places without calls are left out. */
+  sumsByPlace(window: Window, options: PlaceSumsOptions): Promise<PlaceSums[]>;
   /** Returns the distances of fallbacks whose last call is in the window or after it. */
   measuredHops(scope: HostsScope): Promise<MeasuredHops[]>;
   /**

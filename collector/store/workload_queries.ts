@@ -12,6 +12,7 @@ import type {
   Identity,
   IdentityTotals,
   MeasuredHops,
+  PlaceSums,
   Scope,
   SeriesPoint,
   StoredMembers,
@@ -43,16 +44,33 @@ export class WorkloadQueries implements StoreQueries {
   async identityTotals(scope: Scope): Promise<IdentityTotals[]> {
     const totals = await this.#store.identityTotals(await this.#expand(scope));
     await this.#update();
+    return this.#joinedReleases(totals);
+  }
+
+  #joinedReleases(totals: readonly IdentityTotals[]): IdentityTotals[] {
     const groups = Map.groupBy(totals, ({ identity }) => this.#workloadOf(identity.id));
-    return [...groups].map(([id, releases]) => {
-      const latestFirst = releases.toSorted((a, b) => lastUsOf(b.kinds) - lastUsOf(a.kinds));
-      const kinds = releases.length === 1 ? releases[0]!.kinds : releases.flatMap((each) => each.kinds);
-      return {
-        identity: { ...latestFirst[0]!.identity, id },
-        kinds,
-        releases: latestFirst.map((each) => ({ ...each, release: this.#rules.releaseOf(each.identity) })),
-      };
-    });
+    return [...groups].map(([id, releases]) =>
+      joinReleases(
+        id,
+        releases.map((each) => ({ ...each, release: this.#rules.releaseOf(each.identity) })),
+      ),
+    );
+  }
+
+  async sumsByPlace(...[window, options]: Parameters<StoreQueries['sumsByPlace']>): Promise<PlaceSums[]> {
+    await this.#update();
+    const joined = [...this.#workloads];
+    const places = await this.#store.sumsByPlace(window, { ...options, joined });
+    await this.#update();
+    return places.map(({ totals, trend, ...place }) => ({
+      ...place,
+      totals: this.#joinedReleases(totals),
+      trend: this.#joined(
+        trend,
+        ({ startUs }) => startUs,
+        (a, b) => ({ ...a, v1: a.v1 + b.v1 }),
+      ),
+    }));
   }
 
   async workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]> {
@@ -314,6 +332,16 @@ export class WorkloadQueries implements StoreQueries {
       if (rows.length < PAGE) return;
     }
   }
+}
+
+/** Returns a workload with the sums of its releases, of which that comes first that called last. */
+export function joinReleases(
+  id: string,
+  releases: readonly NonNullable<IdentityTotals['releases']>[number][],
+): IdentityTotals {
+  const latestFirst = releases.toSorted((a, b) => lastUsOf(b.kinds) - lastUsOf(a.kinds));
+  const kinds = releases.length === 1 ? releases[0]!.kinds : releases.flatMap((each) => each.kinds);
+  return { identity: { ...latestFirst[0]!.identity, id }, kinds, releases: latestFirst };
 }
 
 function lastUsOf(kinds: readonly CountedCalls[]): number {

@@ -1,6 +1,8 @@
 /** Answers about all hosts that are worked out again and again, whether or not somebody asks. */
 import type { GroupAttribute } from '../../../common/group_id.ts';
 import type { Group } from '../../contract/group.ts';
+import type { Window } from '../../contract/window.ts';
+import type { PlaceSums } from '../../store/store.ts';
 import type { Held } from '../fix_first.ts';
 import type { Fleet } from '../group/fleet.ts';
 import type { HostBoard } from '../host_board.ts';
@@ -24,6 +26,8 @@ export interface KeptAnswers {
   fleet(): Promise<Kept<Fleet> | null>;
   /** Those of a window of the default length. */
   offenders(): Promise<Kept<UntriagedOffender[]> | null>;
+  /** Sums by account and region, of the same window: the offenders of a place are made of them. */
+  places(): Promise<Kept<{ window: Window; places: PlaceSums[] }> | null>;
   /** Something changed that answers depend on: the next ones are begun soon. */
   renewSoon(): void;
 }
@@ -35,5 +39,6 @@ export const NOTHING_KEPT: KeptAnswers = {
   groups: async () => null,
   fleet: async () => null,
   offenders: async () => null,
+  places: async () => null,
   renewSoon: () => {},
 };

@@ -20,6 +20,7 @@ import { CoverageReader } from './coverage_reader.ts';
 import type { Session } from './database_pool.ts';
 import { HostChoices } from './host_choice.ts';
 import { readMembers } from './members_reader.ts';
+import { readPlaceSums } from './place_sums.ts';
 import { all, bounded, hostCondition, identityCondition, SqlParameters } from './question.ts';
 import { identityOf, StoredValues } from './stored_values.ts';
 import { type ChosenScope, TotalsReader } from './totals_reader.ts';
@@ -29,12 +30,13 @@ import { readWorkloadHosts } from './workload_hosts.ts';
 export class PostgresReader implements Omit<StoreQueries, 'close'> {
   readonly #views: Views;
   readonly #choices = new HostChoices();
+  readonly #values = new StoredValues();
   readonly #totals: TotalsReader;
   readonly #coverage: CoverageReader;
 
   constructor(views: Views) {
     this.#views = views;
-    this.#totals = new TotalsReader(new StoredValues());
+    this.#totals = new TotalsReader(this.#values);
     this.#coverage = new CoverageReader(this.#choices, this.#totals);
   }
 
@@ -67,6 +69,9 @@ export class PostgresReader implements Omit<StoreQueries, 'close'> {
     return this.#inScope(scope, (session, chosen) =>
       readWorkloadHosts(session, this.#choices, chosen, options),
     );
+  }
+  sumsByPlace(...question: Parameters<StoreQueries['sumsByPlace']>): ReturnType<StoreQueries['sumsByPlace']> {
+    return this.#view((session) => readPlaceSums(session, this.#choices, this.#values, ...question));
   }
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): ReturnType<StoreQueries['series']> {
     return this.#inScope(scope, (session, chosen) =>

@@ -329,8 +329,8 @@ function sumSql(question: SumQuestion, parameters: SqlParameters): string | null
 }
 
 /** Returns a SELECT of the rows that a question is about; null where there can be none. */
-function union(
-  { scope: { hosts, identities }, classes, overWorkloads = false }: SumQuestion,
+export function union(
+  { scope: { hosts, identities }, classes, overWorkloads = false }: Omit<SumQuestion, 'by'>,
   spans: readonly Span[],
   perHost: boolean,
   parameters: SqlParameters,

@@ -16,14 +16,24 @@ interface LatestRow extends IdentityHost {
   [column: string]: unknown;
 }
 
+/** The workloads that are told apart. */
+interface Named {
+  joined: NonNullable<WorkloadHostsOptions['joined']>;
+  /** Adds SQL of the table `placed`: the place of each host. A workload is one for each place then. */
+  placed: ((parameters: SqlParameters) => string) | null;
+}
+
+/** `placed`: see `Named`. The workloads of the answer are `PLACE WORKLOAD` then. */
 export async function readWorkloadHosts(
   session: Session,
   choices: HostChoices,
   scope: ChosenScope,
   { latest, tagKeys, joined = [] }: WorkloadHostsOptions,
+  placed: Named['placed'] = null,
 ): Promise<WorkloadHosts[]> {
+  const named = { joined, placed };
   const workloads = new Map<string, WorkloadHosts>();
-  for (const row of await readLatest(session, scope, latest, joined)) {
+  for (const row of await readLatest(session, scope, latest, named)) {
     const { identity, hostId, firstUs, lastUs, lastV1Us, callsV1 } = row;
     let workload = workloads.get(identity);
     if (workload === undefined) {
@@ -46,20 +56,16 @@ export async function readWorkloadHosts(
       workload.latest.push({ identity, hostId, firstUs, lastUs, lastV1Us, callsV1 });
     }
   }
-  for (const { workload, hosts } of await readFreed(session, scope, joined)) {
+  for (const { workload, hosts } of await readFreed(session, scope, named)) {
     const found = workloads.get(workload);
     if (found !== undefined) found.freed = hosts;
   }
-  await addProfiles(session, choices, scope, joined, tagKeys, workloads);
+  await addProfiles(session, choices, scope, named, tagKeys, workloads);
   return [...workloads.values()];
 }
 
 /** Returns SQL of two tables: the workload of each identity, and its rows of `identity_hosts` added up by host. */
-function workloadRows(
-  parameters: SqlParameters,
-  scope: ChosenScope,
-  joined: NonNullable<WorkloadHostsOptions['joined']>,
-): string {
+function workloadRows(parameters: SqlParameters, scope: ChosenScope, named: Named): string {
   const sinceUs = Math.floor(bounded(scope.window.sinceUs) / HOUR_US) * HOUR_US;
   const conditions = all(
     `t.last_us >= ${parameters.add(sinceUs)}`,
@@ -67,20 +73,28 @@ function workloadRows(
     identityCondition(parameters, 't.identity', scope.identities),
     hostCondition(parameters, 't.host', scope.hosts),
   );
-  return `${workloadNames(parameters, joined)},
+  return `${workloadNames(parameters, named)},
     per_host AS (
-      SELECT n.workload, t.host, min(t.first_us) AS first_us, max(t.last_us) AS last_us, max(t.last_v1_us) AS last_v1_us
-      FROM identity_hosts t JOIN names n ON n.id = t.identity WHERE ${conditions} GROUP BY n.workload, t.host
+      SELECT ${nameOfRow(named)} AS workload, t.host, min(t.first_us) AS first_us, max(t.last_us) AS last_us,
+        max(t.last_v1_us) AS last_v1_us
+      FROM ${rowsWithNames(named)} WHERE ${conditions} GROUP BY 1, t.host
     )`;
 }
 
-function workloadNames(
-  parameters: SqlParameters,
-  joined: NonNullable<WorkloadHostsOptions['joined']>,
-): string {
+/** Returns SQL of the rows of `identity_hosts` (`t`) with their workloads (`n`). */
+function rowsWithNames({ placed }: Named): string {
+  const rows = 'identity_hosts t JOIN names n ON n.id = t.identity';
+  return placed === null ? rows : `${rows} JOIN placed l ON l.host = t.host`;
+}
+
+function nameOfRow({ placed }: Named): string {
+  return placed === null ? 'n.workload' : "l.place || ' ' || n.workload";
+}
+
+function workloadNames(parameters: SqlParameters, { joined, placed }: Named): string {
   const identities = parameters.add(joined.map(([identity]) => identity));
   const workloads = parameters.add(joined.map(([, workload]) => workload));
-  return `names AS (
+  return `${placed === null ? '' : `${placed(parameters)}, `}names AS (
       SELECT i.id, coalesce(j.workload, i.key) AS workload FROM identities i
       LEFT JOIN unnest(${identities}::text[], ${workloads}::text[]) AS j (key, workload) ON j.key = i.key
     )`;
@@ -117,10 +131,11 @@ function readLatest(
   session: Session,
   scope: ChosenScope,
   latest: number,
-  joined: NonNullable<WorkloadHostsOptions['joined']>,
+  named: Named,
 ): Promise<LatestRow[]> {
   const parameters = new SqlParameters();
-  const rows = workloadRows(parameters, scope, joined);
+  const rows = workloadRows(parameters, scope, named);
+  const name = named.placed === null ? 'o.workload' : "substr(o.workload, strpos(o.workload, ' ') + 1)";
   const wanted = parameters.add(Math.max(1, latest));
   const sums = sumsOfHost(parameters, scope, 's.count', 'o.host', 'm.identities');
   const calls = sums === null ? '0::bigint' : `(SELECT coalesce(sum(c.count), 0)::bigint FROM (${sums}) c)`;
@@ -140,7 +155,7 @@ function readLatest(
      SELECT o.workload AS identity, o.host_id AS "hostId", o.first_us AS "firstUs", o.last_us AS "lastUs",
        o.last_v1_us AS "lastV1Us", ${calls} AS "callsV1", w.hosts, w.first_us AS "allFirstUs",
        w.last_us AS "allLastUs", w.last_v1_us AS "allLastV1Us"
-     FROM ordered o JOIN of_workload w ON w.workload = o.workload JOIN members m ON m.workload = o.workload
+     FROM ordered o JOIN of_workload w ON w.workload = o.workload JOIN members m ON m.workload = ${name}
      WHERE o.place <= ${wanted} ORDER BY o.workload, o.place`,
     parameters.values,
   );
@@ -150,17 +165,18 @@ function readLatest(
 async function readFreed(
   session: Session,
   scope: ChosenScope,
-  joined: NonNullable<WorkloadHostsOptions['joined']>,
+  named: Named,
 ): Promise<{ workload: string; hosts: number }[]> {
   const parameters = new SqlParameters();
-  const names = workloadNames(parameters, joined);
+  const names = workloadNames(parameters, named);
+  const name = nameOfRow(named);
   const called = await callersOfWindow(session, parameters, scope);
   if (called === null) return [];
   return session.query(
     `WITH ${names}
      SELECT workload, count(*) AS hosts FROM (
-       SELECT min(n.workload) AS workload FROM identity_hosts t JOIN names n ON n.id = t.identity
-       WHERE ${called} GROUP BY t.host HAVING min(n.workload) = max(n.workload)
+       SELECT min(${name}) AS workload FROM ${rowsWithNames(named)}
+       WHERE ${called} GROUP BY t.host HAVING min(${name}) = max(${name})
      ) alone GROUP BY workload`,
     parameters.values,
   );
@@ -205,13 +221,13 @@ async function addProfiles(
   session: Session,
   choices: HostChoices,
   scope: ChosenScope,
-  joined: NonNullable<WorkloadHostsOptions['joined']>,
+  named: Named,
   tagKeys: readonly string[],
   workloads: ReadonlyMap<string, WorkloadHosts>,
 ): Promise<void> {
   const parameters = new SqlParameters();
   const rows = await session.query<{ workload: string; profile: number }>(
-    `WITH ${workloadRows(parameters, scope, joined)}
+    `WITH ${workloadRows(parameters, scope, named)}
      SELECT DISTINCT p.workload, coalesce(hp.profile, 0) AS profile FROM per_host p
      LEFT JOIN host_profiles hp ON hp.host = p.host AND hp.until_us IS NULL`,
     parameters.values,

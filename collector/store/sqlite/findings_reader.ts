@@ -4,6 +4,7 @@ import type { Call } from '../../../protocol/call.ts';
 import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
 import type { ArrivedCalls, WaitingArrivals } from '../arrivals.ts';
 import { type HostChoice, isIdList } from '../host_filter.ts';
+import { sumsByQuestions } from '../place_sums.ts';
 import type {
   CallFilter,
   CallingDays,
@@ -96,6 +97,9 @@ export class FindingsReader implements StoreQueries {
   }
   callTotals(scope: Scope): ReturnType<StoreQueries['callTotals']> {
     return this.#view(() => this.#totals.callTotals(scope));
+  }
+  sumsByPlace(...question: Parameters<StoreQueries['sumsByPlace']>): ReturnType<StoreQueries['sumsByPlace']> {
+    return sumsByQuestions(this, ...question);
   }
   workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]> {
     return this.#view(() => this.#workloadHosts.read(scope, options));

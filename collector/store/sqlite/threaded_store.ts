@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Window } from '../../contract/window.ts';
 import type { HostChoice } from '../host_filter.ts';
+import { sumsByQuestions } from '../place_sums.ts';
 import type {
   BatchResult,
   CallFilter,
@@ -203,6 +204,9 @@ export class ThreadedStore implements Store {
   }
   callTotals(scope: Scope): ReturnType<Store['callTotals']> {
     return this.#reader.ask('callTotals', scope);
+  }
+  sumsByPlace(...question: Parameters<Store['sumsByPlace']>): ReturnType<Store['sumsByPlace']> {
+    return sumsByQuestions(this, ...question);
   }
   workloadHosts(...question: Parameters<Store['workloadHosts']>): ReturnType<Store['workloadHosts']> {
     return this.#reader.ask('workloadHosts', ...question);

@@ -251,6 +251,7 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
     },
     host: answer('host', (id: string) => (id === makeHost(1).id ? makeHostDetail(1) : null)),
     groups: answer('groups', () => [makeGroup()]),
+    untriagedOf: answer('untriagedOf', () => []),
     groupsOf: answer('groupsOf', () => [makeGroup()]),
     group: answer('group', makeGroupDetail),
     readinessGroups: answer('readinessGroups', () => [

@@ -52,6 +52,10 @@ export async function answersOf(
     const options = { latest: 2, tagKeys: ['team', 'env'] };
     await ask('workloadHosts', store.workloadHosts(scope, options));
     await ask('joined workloadHosts', store.workloadHosts(scope, { ...options, joined }));
+    for (const bucket of ['hour', 'day'] as const) {
+      const places = await store.sumsByPlace(window, { ...options, joined, bucket });
+      answers[`sumsByPlace ${bucket} ${at}`] = canonical(places);
+    }
     answers[`callerHosts ${at}`] = await pages((after) => store.callerHosts(scope, after, 2));
     for (const bucket of ['hour', 'day'] as const) {
       for (const byIdentity of [false, true]) {

@@ -106,6 +106,13 @@ const batchMade = fc.record({
   again: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
 });
 
+/** Gives some hosts an account and a region. One moves when its tags change. */
+function placeOf(host: number, tags: HostFacts['tags']): Partial<HostFacts> {
+  if (host === 0) return {};
+  const region = host === 1 || tags?.['team'] === 'a' ? 'eu-west-1' : 'us-east-1';
+  return { 'cloud.account.id': host === 2 ? '444455556666' : '111122223333', 'cloud.region': region };
+}
+
 /** Returns groups of batches, each of which is written in one call. */
 export function randomBatches(): fc.Arbitrary<StoredBatch[][]> {
   return fc
@@ -115,7 +122,12 @@ export function randomBatches(): fc.Arbitrary<StoredBatch[][]> {
       const before = new Map<number, StoredRecord[]>();
       return groups.map((group) =>
         group.map(({ host, step, partial, leftOut, tags, records, again }) => {
-          const facts: HostFacts = { id: `i-${host}`, name: `host-${host}`, ...(tags && { tags }) };
+          const facts: HostFacts = {
+            id: `i-${host}`,
+            name: `host-${host}`,
+            ...placeOf(host, tags),
+            ...(tags && { tags }),
+          };
           const seq = (positions.get(host) ?? 0) + step;
           if (step === 1 && !partial) positions.set(host, seq);
           const made = records.map((record) => (typeof record === 'function' ? record(facts.id) : record));

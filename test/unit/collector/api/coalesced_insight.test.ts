@@ -7,6 +7,7 @@ import type { Offender } from '../../../../collector/contract/offender.ts';
 import type { Held } from '../../../../collector/insight/fix_first.ts';
 import type { Fleet } from '../../../../collector/insight/group/fleet.ts';
 import type { KeptAnswers } from '../../../../collector/insight/kept/kept_answers.ts';
+import type { HostFilter } from '../../../../collector/insight/question.ts';
 import type { Identity } from '../../../../collector/store/store.ts';
 import { attributeName } from '../../../../common/group_id.ts';
 import {
@@ -102,8 +103,14 @@ test('what is kept is given with its time, and only to questions that it answers
     return answer;
   };
   let verdictsGiven: readonly string[] | undefined;
+  let placesAsked: HostFilter | null = null;
   const fresh: FreshAnswers = {
     ...insightAnswers,
+    untriagedOf: async (of, filter) => {
+      assert.equal(of, sums);
+      placesAsked = filter;
+      return [untriaged];
+    },
     board: async () => madeAnew('board', boardOf(hosts)),
     groups: async () => madeAnew('groups', []),
     groupsOf: async (of, by, filter) => {
@@ -131,13 +138,16 @@ test('what is kept is given with its time, and only to questions that it answers
   };
   let renewals = 0;
   const fleet = {} as Fleet;
+  const sums = { window: { sinceUs: 0, untilUs: 1 }, places: [] };
+  const untriaged = { offender: makeOffender(1), identity: {} as Identity, tags: {} };
   const kept: KeptAnswers = {
     board: async () => ({ ...boardOf(hosts), asOfUs: 5 }),
     held: async () => ({ value: {} as Held, asOfUs: 6 }),
     groups: async (by) => (by === 'asg' ? { value: [group], asOfUs: 7 } : null),
     fleet: async () => ({ value: fleet, asOfUs: 9 }),
+    places: async () => ({ value: sums, asOfUs: 10 }),
     offenders: async () => ({
-      value: [{ offender: makeOffender(1), identity: {} as Identity, tags: {} }],
+      value: [untriaged],
       asOfUs: 8,
     }),
     renewSoon: () => {
@@ -158,6 +168,8 @@ test('what is kept is given with its time, and only to questions that it answers
   const offenders = await insight.offenders(lastDays(14), {});
   assert.deepEqual([offenders.length, insight.asOfUs(offenders)], [1, 8]);
   assert.equal((await insight.fixFirst(lastDays(14), {}, 3)).as_of, '6');
+  const ofPlace = await insight.offenders(lastDays(14), { regions: ['a'] });
+  assert.deepEqual([ofPlace.length, insight.asOfUs(ofPlace), placesAsked], [1, 10, { regions: ['a'] }]);
   const byTag = await insight.groups({ tag: 'team' }, lastDays(1), { accounts: ['1'] });
   assert.deepEqual([byTag[0]!.by, byTag[0]!.accounts, insight.asOfUs(byTag)], ['tag:team', ['1'], 9]);
   const counted = await insight.readinessGroups('zone', lastDays(14), {
