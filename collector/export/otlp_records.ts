@@ -5,6 +5,7 @@ import type { Finding, FindingHost, OffenderFinding } from '../contract/finding.
 import { toMicroseconds } from '../store/time.ts';
 import { compact } from './compact.ts';
 import type { Json, JsonObject } from './json.ts';
+import { offenderFacts } from './offender_facts.ts';
 import { hostResource } from './otlp_call.ts';
 import { OTLP_COLLECTOR, OTLP_LEVELS, type OtlpValue } from './otlp_value.ts';
 
@@ -125,28 +126,15 @@ function settingsOf({ http_tokens, hop_limit }: FindingHost): Fields {
 }
 
 function offenderFields({ offender, hosts }: OffenderFinding): Fields {
+  const { accounts, regions, ...facts } = offenderFacts(offender);
+  const own = { ...facts, roles_v1: offender.roles_v1, advice: offender.advice_headline };
   return {
-    'imdswatch.offender.id': offender.id,
-    'imdswatch.offender.severity': offender.severity,
-    'imdswatch.offender.title': offender.title,
-    'imdswatch.offender.executable': offender.executable,
-    'imdswatch.offender.script': offender.script,
-    'imdswatch.offender.user': offender.user,
-    'imdswatch.offender.container_image': offender.container_image,
-    'imdswatch.offender.systemd_unit': offender.systemd_unit,
+    ...Object.fromEntries(
+      Object.entries(own).map(([name, value]): [string, Json] => [`imdswatch.offender.${name}`, value]),
+    ),
     'imdswatch.offender.k8s_namespace': offender.k8s_namespace,
-    'imdswatch.offender.calls_v1': offender.calls_v1,
-    'imdswatch.offender.calls_v2': offender.calls_v2,
-    'imdswatch.offender.credentials_over_v1': offender.credentials_over_v1,
-    'imdswatch.offender.roles_v1': offender.roles_v1,
-    'imdswatch.offender.user_agents': offender.user_agents,
-    'imdswatch.offender.host_count': offender.host_count,
-    'imdswatch.offender.advice_kind': offender.advice_kind,
-    'imdswatch.offender.advice': offender.advice_headline,
-    'imdswatch.offender.owner': offender.triage.owner,
-    'imdswatch.offender.triage': offender.triage.state,
-    'imdswatch.accounts': offender.accounts,
-    'imdswatch.regions': offender.regions,
+    'imdswatch.accounts': accounts,
+    'imdswatch.regions': regions,
     'imdswatch.hosts': hosts.map(({ id }) => id),
   };
 }

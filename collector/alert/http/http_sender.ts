@@ -6,21 +6,14 @@ import { shapeOf } from '../../export/shapes.ts';
 import { byNameService, type Resolve } from '../guarded_connect.ts';
 import type { Sender } from '../sender.ts';
 import { fitting } from './batch_body.ts';
-import { HttpExchange, type Rendered } from './http_exchange.ts';
+import { HttpDestination } from './http_destination.ts';
+import type { Rendered } from './http_exchange.ts';
 import { refusePartial } from './partial_answer.ts';
 import { type PreparedRequest, prepare } from './prepared.ts';
 import { render } from './render.ts';
 import { templateValues } from './template_values.ts';
 
-export class HttpSender implements Sender {
-  readonly #prepared: PreparedRequest;
-  readonly #exchange: HttpExchange;
-
-  private constructor(prepared: PreparedRequest, resolve: Resolve, now: () => number) {
-    this.#prepared = prepared;
-    this.#exchange = new HttpExchange(prepared, resolve, now);
-  }
-
+export class HttpSender extends HttpDestination implements Sender {
   static async open(config: HttpConfig, resolve: Resolve, now: () => number): Promise<HttpSender> {
     return new HttpSender(await prepare(config), resolve, now);
   }
@@ -37,21 +30,8 @@ export class HttpSender implements Sender {
     }
   }
 
-  get secrets(): readonly string[] {
-    return this.#prepared.secrets;
-  }
-
-  get maxItems(): number {
-    const { batch } = this.#prepared;
-    return batch.form === 'single' ? 1 : batch.max_items;
-  }
-
   get resendSeconds(): number | null {
-    return this.#prepared.resendSeconds;
-  }
-
-  close(): void {
-    this.#exchange.close();
+    return this.prepared.resendSeconds;
   }
 
   /** Returns the body of one alert as it would be sent; empty where it is not sent. */
@@ -62,7 +42,7 @@ export class HttpSender implements Sender {
   countOf(alerts: readonly Alert[]): number {
     try {
       const bodies = this.#rendered(alerts).map(({ body }) => body);
-      return bodies.length === 0 ? 1 : fitting(bodies, this.#prepared.batch);
+      return bodies.length === 0 ? 1 : fitting(bodies, this.prepared.batch);
     } catch {
       // The attempt to send it says why.
       return 1;
@@ -74,7 +54,7 @@ export class HttpSender implements Sender {
     const [first, ...others] = this.#rendered(alerts);
     if (first === undefined) return;
     const ids = alerts.map(({ id }) => id);
-    refusePartial(await this.#exchange.send([first, ...others], ids, signal));
+    refusePartial(await this.exchange.send([first, ...others], ids, signal));
   }
 
   /** Renders the first alerts that can go to the same address. Throws for the first one alone. */
@@ -94,11 +74,11 @@ export class HttpSender implements Sender {
   }
 
   #render(alert: Alert): Rendered | null {
-    const { firing, resolved, values, shape } = this.#prepared;
+    const { firing, resolved, values, shape } = this.prepared;
     const request = alert.state === 'resolved' ? resolved : firing;
     if (request === null) return null;
     const [value] = shapeOf(shape).toValues({ stream: 'alerts', alert });
     if (value === undefined) return null;
-    return render(this.#prepared, request, value, () => templateValues(alert, value, values));
+    return render(this.prepared, request, value, () => templateValues(alert, value, values));
   }
 }

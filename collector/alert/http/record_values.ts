@@ -3,57 +3,34 @@ import type { ExportItem } from '../../export/item.ts';
 import type { JsonObject } from '../../export/json.ts';
 import { toMicroseconds } from '../../store/time.ts';
 
-/** The id of a record, which is the same at every attempt. */
-export function idOfItem(item: ExportItem): string {
-  switch (item.stream) {
-    case 'calls':
-      return item.call.id;
-    case 'findings':
-      return item.finding.id;
-    case 'audit':
-      return String(item.entry.id);
-    case 'alerts':
-      return item.alert.id;
-  }
+export interface RecordFacts {
+  /** The same at every attempt. */
+  id: string;
+  time: string;
+  /** The name of what the record is about. */
+  source: string;
+  record: unknown;
 }
 
-/** The name of what the record is about. */
-function sourceOf(item: ExportItem): string {
+export function factsOf(item: ExportItem): RecordFacts {
   switch (item.stream) {
-    case 'calls':
-      return item.call.host.name;
-    case 'findings':
-      return item.finding.type === 'offender' ? item.finding.offender.title : item.finding.host.name;
-    case 'audit':
-      return 'imdswatch';
-    case 'alerts':
-      return item.alert.object?.name ?? 'imdswatch';
-  }
-}
-
-function recordOf(item: ExportItem): unknown {
-  switch (item.stream) {
-    case 'calls':
-      return item.call;
-    case 'findings':
-      return item.finding;
-    case 'audit':
-      return item.entry;
-    case 'alerts':
-      return item.alert;
-  }
-}
-
-export function timeOfItem(item: ExportItem): string {
-  switch (item.stream) {
-    case 'calls':
-      return item.call.time;
-    case 'findings':
-      return item.finding.time;
-    case 'audit':
-      return item.entry.time;
-    case 'alerts':
-      return item.alert.time;
+    case 'calls': {
+      const { call } = item;
+      return { id: call.id, time: call.time, source: call.host.name, record: call };
+    }
+    case 'findings': {
+      const { finding } = item;
+      const source = finding.type === 'offender' ? finding.offender.title : finding.host.name;
+      return { id: finding.id, time: finding.time, source, record: finding };
+    }
+    case 'audit': {
+      const { entry } = item;
+      return { id: String(entry.id), time: entry.time, source: 'imdswatch', record: entry };
+    }
+    case 'alerts': {
+      const { alert } = item;
+      return { id: alert.id, time: alert.time, source: alert.object?.name ?? 'imdswatch', record: alert };
+    }
   }
 }
 
@@ -66,16 +43,13 @@ export function recordValues(
   shape: JsonObject,
   values: Readonly<Record<string, string | null>>,
 ): Record<string, unknown> {
-  const time = timeOfItem(item);
-  const us = toMicroseconds(time);
+  const facts = factsOf(item);
+  const us = toMicroseconds(facts.time);
   return {
+    ...facts,
     stream: item.stream,
-    id: idOfItem(item),
-    time,
     seconds: us / 1e6,
     milliseconds: Math.floor(us / 1000),
-    source: sourceOf(item),
-    record: recordOf(item),
     shape,
     values,
   };

@@ -6,10 +6,11 @@ import type { ExportItem } from '../../export/item.ts';
 import { shapeOf } from '../../export/shapes.ts';
 import { byNameService, DeliveryError, type Resolve } from '../guarded_connect.ts';
 import { fitting } from './batch_body.ts';
-import { HttpExchange, type Rendered } from './http_exchange.ts';
+import { HttpDestination } from './http_destination.ts';
+import type { Rendered } from './http_exchange.ts';
 import { ALL_TAKEN, decisive, type FailedValue, type PartialAnswer } from './partial_answer.ts';
 import { type PreparedRequest, prepare } from './prepared.ts';
-import { idOfItem, recordValues } from './record_values.ts';
+import { factsOf, recordValues } from './record_values.ts';
 import { render } from './render.ts';
 
 /** A record with what is sent for it: nothing where its shape cannot express it. */
@@ -33,15 +34,7 @@ export interface StreamAnswer extends Omit<PartialAnswer, 'failed'> {
   failed: readonly FailedRecord[];
 }
 
-export class StreamRequest {
-  readonly #prepared: PreparedRequest;
-  readonly #exchange: HttpExchange;
-
-  private constructor(prepared: PreparedRequest, resolve: Resolve, now: () => number) {
-    this.#prepared = prepared;
-    this.#exchange = new HttpExchange(prepared, resolve, now);
-  }
-
+export class StreamRequest extends HttpDestination {
   /** Throws `OperatorError` where the configuration is wrong. `now`: milliseconds since 1970. */
   static async open(
     config: HttpConfig,
@@ -63,33 +56,19 @@ export class StreamRequest {
     }
   }
 
-  get secrets(): readonly string[] {
-    return this.#prepared.secrets;
-  }
-
-  /** Records that one request can have. */
-  get maxItems(): number {
-    const { batch } = this.#prepared;
-    return batch.form === 'single' ? 1 : batch.max_items;
-  }
-
   /** Microseconds that a record may wait for others. */
   get maxWaitUs(): number {
-    const { batch } = this.#prepared;
+    const { batch } = this.prepared;
     return batch.form === 'single' ? 0 : batch.max_seconds * 1e6;
   }
 
-  close(): void {
-    this.#exchange.close();
-  }
-
   outgoing(item: ExportItem, position: number): Outgoing {
-    const { firing, shape, values } = this.#prepared;
-    const id = idOfItem(item);
+    const { firing, shape, values } = this.prepared;
+    const { id } = factsOf(item);
     try {
       const rendered = shapeOf(shape)
         .toValues(item)
-        .map((value) => render(this.#prepared, firing, value, () => recordValues(item, value, values)));
+        .map((value) => render(this.prepared, firing, value, () => recordValues(item, value, values)));
       const bytes = rendered.reduce((sum, { body }) => sum + body.length, 0);
       return { position, id, rendered, bytes, error: null };
     } catch (error) {
@@ -102,7 +81,7 @@ export class StreamRequest {
    * Returns how many of the first records go into one request; at least one. A record that makes several values is not divided.
    */
   countOf(records: readonly Outgoing[]): number {
-    const { batch } = this.#prepared;
+    const { batch } = this.prepared;
     const url = records.find(({ rendered }) => rendered.length > 0)?.rendered[0]?.url;
     let [values, bytes, count] = [0, 0, 0];
     for (const record of records) {
@@ -126,7 +105,7 @@ export class StreamRequest {
     const [first, ...others] = records.flatMap(({ rendered }) => rendered);
     if (first === undefined) return { ...ALL_TAKEN, failed: [] };
     const ids = records.map(({ id }) => id);
-    const answer = await this.#exchange.send([first, ...others], ids, signal);
+    const answer = await this.exchange.send([first, ...others], ids, signal);
     return { ...answer, failed: failedRecords(records, answer.failed) };
   }
 }
