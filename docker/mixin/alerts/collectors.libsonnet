@@ -115,8 +115,8 @@
             'ImdswatchDestinationStuck',
             'max without (%(instanceLabels)s) (imdswatch_alert_destinations{%(selector)s,state="failing"}) > 0',
             '30m',
-            '{{ $value }} destinations have accepted no alert for half an hour, and alerts wait for them.',
-            'An alert is given up when it has waited for a day. The page and "imdswatch alert list" name the destination and its last error.'
+            '{{ $value }} destinations have accepted nothing for half an hour, and alerts or records of a stream wait for them.',
+            'An alert is given up when it has waited for a day, and a record of a stream when retention deletes it. The page and "imdswatch alert list" name the destination and its last error.'
           ),
           alert.warning(
             'ImdswatchAlertsGivenUp',
