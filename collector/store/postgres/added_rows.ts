@@ -9,17 +9,22 @@ const MAX_HOURS = 250_000;
 /** Kinds have smaller numbers than this: a key of a row by hour is one number. */
 const KINDS = 2 ** 20;
 
+type HostSums = 'hourly' | 'daily';
+
 interface KnownRows {
   identities: Set<number>;
-  /** Keys of rows by hour: by their hour and class, then by workload and kind. */
-  hours: Map<number, Set<number>>;
+  /** Keys of sums: by their hour or day and class, then by workload and kind. */
+  sums: Record<HostSums, Map<number, Set<number>>>;
 }
 
 export class AddedRows implements CountedRows {
   /** Calls, with their ids as hexadecimal digits. */
   readonly calls: [timeUs: number, id: string, ...(string | number | null)[]][] = [];
+  /** Workloads on hosts that have perhaps no row yet, and those whose rows are known to be there. */
   readonly onHosts: IdentityOnHost[] = [];
+  readonly grownOnHosts: IdentityOnHost[] = [];
   readonly #sums: CountedSums = { hourly: [], daily: [], fleetHourly: [], fleetDaily: [] };
+  readonly #grownSums: Pick<CountedSums, HostSums> = { hourly: [], daily: [] };
   readonly #callKeys = new Set<string>();
   readonly #storedCalls = new Set<string>();
   /** Rows that are known to be there, by host. */
@@ -34,8 +39,14 @@ export class AddedRows implements CountedRows {
     this.#addIdentity = addIdentity;
   }
 
+  /** Sums that have perhaps no row yet. */
   get sums(): Readonly<CountedSums> {
     return this.#sums;
+  }
+
+  /** Sums whose rows are known to be there: to add to them costs half as much as to insert them again. */
+  get grownSums(): Readonly<Pick<CountedSums, HostSums>> {
+    return this.#grownSums;
   }
 
   /** Notes a call that is stored, so that it is not counted again. Holds until `commit`. */
@@ -52,37 +63,54 @@ export class AddedRows implements CountedRows {
     return true;
   }
 
-  addSums(sums: CountedSums): Cell[] {
-    for (const table of ['hourly', 'daily', 'fleetHourly', 'fleetDaily'] as const) {
-      for (const cell of sums[table]) this.#sums[table].push(cell);
-    }
+  addSums({ hourly, daily, fleetHourly, fleetDaily }: CountedSums): Cell[] {
+    this.#sums.fleetHourly.push(...fleetHourly);
+    this.#sums.fleetDaily.push(...fleetDaily);
     if (this.#hours > MAX_HOURS) {
       this.#hours = 0;
-      for (const { hours } of this.#known.values()) hours.clear();
+      for (const { sums } of this.#known.values()) {
+        sums.hourly.clear();
+        sums.daily.clear();
+      }
     }
-    return sums.hourly.filter(({ class: kindClass, bucket, identity, host, kind }) => {
-      const { hours } = this.#knownOf(host);
-      const hour = bucket * 4 + kindClass;
-      const keys = hours.get(hour) ?? new Set();
-      hours.set(hour, keys);
-      if (!this.#add(keys, identity * KINDS + kind)) return false;
-      this.#hours += 1;
-      return true;
+    this.#divide('daily', daily);
+    const added = this.#divide('hourly', hourly);
+    this.#hours += added.length;
+    return added;
+  }
+
+  /** Returns the sums that have perhaps no row yet. */
+  #divide(table: HostSums, cells: readonly Cell[]): Cell[] {
+    const added = cells.filter((cell) => {
+      const { class: kindClass, bucket, identity, host, kind } = cell;
+      const known = this.#knownOf(host).sums[table];
+      const place = bucket * 4 + kindClass;
+      const keys = known.get(place) ?? new Set();
+      known.set(place, keys);
+      const isAdded = this.#add(keys, identity * KINDS + kind);
+      if (!isAdded) this.#grownSums[table].push(cell);
+      return isAdded;
     });
+    this.#sums[table].push(...added);
+    return added;
   }
 
   addIdentities(onHosts: Iterable<IdentityOnHost>): void {
     for (const onHost of onHosts) {
       const { identity, host } = onHost;
-      this.onHosts.push(onHost);
-      if (this.#add(this.#knownOf(host).identities, identity)) this.#addIdentity(identity, host);
+      if (this.#add(this.#knownOf(host).identities, identity)) {
+        this.onHosts.push(onHost);
+        this.#addIdentity(identity, host);
+      } else {
+        this.grownOnHosts.push(onHost);
+      }
     }
   }
 
   #knownOf(host: number): KnownRows {
     let known = this.#known.get(host);
     if (known === undefined) {
-      known = { identities: new Set(), hours: new Map() };
+      known = { identities: new Set(), sums: { hourly: new Map(), daily: new Map() } };
       this.#known.set(host, known);
     }
     return known;
@@ -120,7 +148,9 @@ export class AddedRows implements CountedRows {
     this.#added.length = 0;
     this.calls.length = 0;
     this.onHosts.length = 0;
+    this.grownOnHosts.length = 0;
     for (const cells of Object.values(this.#sums)) cells.length = 0;
+    for (const cells of Object.values(this.#grownSums)) cells.length = 0;
     this.#callKeys.clear();
   }
 }

@@ -1,8 +1,8 @@
 /** Stores the calls of a transaction, and what they add to the sums. */
 import { DAY_US } from '../../contract/window.ts';
-import { BUCKET_US, type Cell, type CountedSums } from '../sqlite/counted_rows.ts';
+import { BUCKET_US, type Cell, type CountedSums, type IdentityOnHost } from '../sqlite/counted_rows.ts';
 import { storeArrivals } from './arrivals.ts';
-import { adding, type Column, hexOf, insertRows, type Value } from './bulk.ts';
+import { type Column, changeRows, hexOf, insertRows, type Value } from './bulk.ts';
 import type { Session } from './database_pool.ts';
 import { DuplicateError } from './retries.ts';
 import type { WorkingSet } from './working_set.ts';
@@ -82,30 +82,35 @@ export async function storeCalls(
 }
 
 export async function storeSums(session: Session, set: WorkingSet, slot: number): Promise<void> {
+  const { sums, grownSums } = set.added;
+  const hourly = [HOST, CLASS, HOUR, IDENTITY, KIND];
+  const daily = [HOST, CLASS, DAY, IDENTITY, KIND];
   await Promise.all([
-    addSums(session, set, 'hourly', [HOST, CLASS, HOUR, IDENTITY, KIND], sumRows(set, 'hourly')),
-    addSums(session, set, 'daily', [HOST, CLASS, DAY, IDENTITY, KIND], sumRows(set, 'daily')),
+    addSums(session, set, 'hourly', hourly, sumRows(sums.hourly, 'hourly')),
+    growSums(session, set, 'hourly', hourly, sumRows(grownSums.hourly, 'hourly')),
+    addSums(session, set, 'daily', daily, sumRows(sums.daily, 'daily')),
+    growSums(session, set, 'daily', daily, sumRows(grownSums.daily, 'daily')),
     addSums(
       session,
       set,
       'fleet_hourly',
       [SLOT, CLASS, HOUR, IDENTITY, KIND],
-      sumRows(set, 'fleetHourly', slot),
+      sumRows(sums.fleetHourly, 'fleetHourly', slot),
     ),
     addSums(
       session,
       set,
       'fleet_daily',
       [SLOT, CLASS, DAY, IDENTITY, KIND],
-      sumRows(set, 'fleetDaily', slot),
+      sumRows(sums.fleetDaily, 'fleetDaily', slot),
     ),
   ]);
 }
 
-/** Returns the sums that the transaction adds. `slot` takes the place of the host in sums over all hosts. */
-function sumRows(set: WorkingSet, table: keyof CountedSums, slot?: number): Value[][] {
+/** Returns the rows of sums. `slot` takes the place of the host in sums over all hosts. */
+function sumRows(cells: readonly Cell[], table: keyof CountedSums, slot?: number): Value[][] {
   const bucketUs = BUCKET_US[table];
-  return set.added.sums[table].map((cell: Cell) => {
+  return cells.map((cell) => {
     const startUs = cell.bucket * bucketUs;
     return [
       ...[slot ?? cell.host, cell.class, cell.bucket, cell.identity, cell.kind],
@@ -118,23 +123,38 @@ function sumRows(set: WorkingSet, table: keyof CountedSums, slot?: number): Valu
 export async function storeIdentities(session: Session, set: WorkingSet): Promise<void> {
   const { name, keys, others } = IDENTITY_HOSTS;
   const columns = [...keys, ...others];
-  const rows = set.added.onHosts.map(({ host, identity, firstUs, lastUs, lastV1Us }) => [
-    host,
-    identity,
-    firstUs,
-    lastUs,
-    lastV1Us,
+  const rowsOf = (onHosts: readonly IdentityOnHost[]) =>
+    set.toStored(
+      name,
+      columns,
+      onHosts.map(({ host, identity, firstUs, lastUs, lastV1Us }) => [
+        host,
+        identity,
+        firstUs,
+        lastUs,
+        lastV1Us,
+      ]),
+    );
+  const names = keys.map(([key]) => key);
+  const { onHosts, grownOnHosts } = set.added;
+  await Promise.all([
+    insertRows(
+      session,
+      name,
+      columns,
+      names,
+      rowsOf(onHosts),
+      `(${names.join(', ')}) DO UPDATE SET ${laterTimes('excluded')}`,
+    ),
+    changeRows(session, name, columns, names, rowsOf(grownOnHosts), laterTimes('v')),
   ]);
-  await insertRows(
-    session,
-    name,
-    columns,
-    ['host', 'identity'],
-    set.toStored(name, columns, rows),
-    `(host, identity) DO UPDATE SET first_us = least(identity_hosts.first_us, excluded.first_us),
-       last_us = greatest(identity_hosts.last_us, excluded.last_us),
-       last_v1_us = greatest(identity_hosts.last_v1_us, excluded.last_v1_us)`,
-  );
+}
+
+/** Returns the changes of a workload's times on a host by those of another row. */
+function laterTimes(by: string): string {
+  return `first_us = least(identity_hosts.first_us, ${by}.first_us),
+    last_us = greatest(identity_hosts.last_us, ${by}.last_us),
+    last_v1_us = greatest(identity_hosts.last_v1_us, ${by}.last_v1_us)`;
 }
 
 async function addSums(
@@ -146,5 +166,25 @@ async function addSums(
 ): Promise<void> {
   const columns = [...keys, ...SUMS];
   const names = keys.map(([name]) => name);
-  await insertRows(session, table, columns, names, set.toStored(table, columns, rows), adding(table, names));
+  const onConflict = `(${names.join(', ')}) DO UPDATE SET ${addition(table, 'excluded')}`;
+  await insertRows(session, table, columns, names, set.toStored(table, columns, rows), onConflict);
+}
+
+/** Adds to rows that are known to be there. */
+async function growSums(
+  session: Session,
+  set: WorkingSet,
+  table: string,
+  keys: readonly Column[],
+  rows: Value[][],
+): Promise<void> {
+  const columns = [...keys, ...SUMS];
+  const names = keys.map(([name]) => name);
+  await changeRows(session, table, columns, names, set.toStored(table, columns, rows), addition(table, 'v'));
+}
+
+/** Returns the changes that add counts, and keep the earliest and the latest time. */
+function addition(table: string, by: string): string {
+  return `count = ${table}.count + ${by}.count, first_us = least(${table}.first_us, ${by}.first_us),
+    last_us = greatest(${table}.last_us, ${by}.last_us)`;
 }

@@ -27,6 +27,14 @@ export interface SetOrigin {
   notesArrivals: boolean;
 }
 
+/**
+ * Settings of the transaction. It looks for few rows of large tables by their keys. Without them the server reads whole
+ * tables for as long as it has no statistics, and on every connection until its plans are made again.
+ */
+const BY_INDEX = ['seqscan', 'hashjoin', 'mergejoin']
+  .map((way) => `set_config('enable_${way}', 'off', true)`)
+  .join(', ');
+
 export interface WrittenBatches {
   set: WorkingSet;
   origin: SetOrigin;
@@ -100,7 +108,7 @@ async function lockAndCompare(
 ): Promise<SetOrigin> {
   if (session.generation !== origin.generation) throw new RetryError('The set is of another server.');
   const [, now, locked, areRowsStored] = await Promise.all([
-    session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`),
+    session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK}), ${BY_INDEX}`),
     readOrigin(session),
     session.query<{ id: number; host_id: string; version: number }>(
       'SELECT id, host_id, version FROM hosts WHERE host_id = ANY ($1) ORDER BY host_id FOR UPDATE',

@@ -133,6 +133,33 @@ describe('the same accounting', { skip: NO_POSTGRES }, () => {
     );
   });
 
+  test('sums that were deleted after they were written are added again', async () => {
+    const { pool, postgres, close } = await openBoth(1);
+    const next = stream(host('web'));
+    const write = (at: number) => postgres[0]!.write([next(call(at), call(at + 1))]);
+    const counts = async (table: string) =>
+      (await pool.query<{ count: number }>(`SELECT count FROM ${table} WHERE class <> 0`)).map(
+        ({ count }) => count,
+      );
+    try {
+      for (const at of [1000, 2000]) await write(at);
+      assert.deepEqual(await counts('hourly'), [4]);
+      await pool.query('DELETE FROM hourly');
+      const [result] = await write(3000);
+      assert.deepEqual(result, { result: 'stored', lastSeq: 3, records: 2, duplicates: 0 });
+      assert.deepEqual(await counts('hourly'), [2]);
+      assert.deepEqual(await counts('daily'), [6]);
+      await write(4000);
+      assert.deepEqual(await counts('hourly'), [4]);
+      assert.deepEqual(
+        await counts('fleet_hourly').then((all) => all.reduce((sum, each) => sum + each, 0)),
+        8,
+      );
+    } finally {
+      await close();
+    }
+  });
+
   test('a host that takes turns between collectors has the bounds of one that does not', async () => {
     const { pool, postgres, database, sqlite, close } = await openBoth(2);
     try {

@@ -4,12 +4,14 @@ import { after, before, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import {
   type Column,
+  changeRows,
   transposed,
   unnested,
   type Value,
 } from '../../../../../collector/store/postgres/bulk.ts';
 import { DatabasePool } from '../../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
+import { RetryError } from '../../../../../collector/store/postgres/retries.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
 
 const COLUMNS: readonly Column[] = [
@@ -72,5 +74,49 @@ describe('columns of a statement', { skip: NO_POSTGRES }, () => {
       transposed([['words', 'text']], [['a\0"b']]),
     );
     assert.equal(read!.words, 'a\ufffd"b');
+  });
+
+  test('change the rows with their keys and no others, found by the primary key alone', async () => {
+    const columns: readonly Column[] = [
+      ['host', 'bigint'],
+      ['hour', 'integer'],
+      ['count', 'bigint'],
+    ];
+    await pool.session((session) =>
+      session.query('CREATE TABLE counts (host bigint, hour integer, count bigint)'),
+    );
+    await pool.query('ALTER TABLE counts ADD PRIMARY KEY (host, hour)');
+    await pool.query('CREATE INDEX counts_by_hour ON counts (hour, host)');
+    await pool.query('INSERT INTO counts SELECT h, 1, 0 FROM generate_series(1, 1000) h');
+    const expected = new Map<number, number>();
+    const change = (hosts: readonly number[]) =>
+      pool.transaction((session) =>
+        changeRows(
+          session,
+          'counts',
+          columns,
+          ['host', 'hour'],
+          hosts.map((host) => [host, 1, 2]),
+          'count = counts.count + v.count',
+        ),
+      );
+    const hosts = fc.uniqueArray(fc.integer({ min: 1, max: 1000 }), { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(hosts, async (chosen) => {
+        await change(chosen);
+        for (const host of chosen) expected.set(host, (expected.get(host) ?? 0) + 2);
+      }),
+      { numRuns: 20 },
+    );
+    await assert.rejects(change([1, 1001, 2]), RetryError);
+    const rows = await pool.query<{ host: number; count: number }>(
+      'SELECT host, count FROM counts WHERE count > 0',
+    );
+    assert.deepEqual(new Map(rows.map(({ host, count }) => [host, count])), expected);
+    await pool.query('SELECT pg_stat_force_next_flush()');
+    const [{ scans } = { scans: -1 }] = await pool.query<{ scans: number }>(
+      `SELECT idx_scan AS scans FROM pg_stat_user_indexes WHERE indexrelname = 'counts_by_hour'`,
+    );
+    assert.equal(scans, 0);
   });
 });
