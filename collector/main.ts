@@ -28,6 +28,7 @@ import {
   ownerRules,
   workloadRules,
 } from './config.ts';
+import { SHARED_GATHER_MS } from './ingest/gathering.ts';
 import { IngestServer } from './ingest/server.ts';
 import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
@@ -121,6 +122,7 @@ async function compose(
   const questions = data.reader ?? store;
   const live = new LiveFeed({ rules, relay: data.feed });
   const writer = new Writer(store, log, {
+    gatherMs: data.isShared ? SHARED_GATHER_MS : 0,
     stored: {
       isListening: () => live.isWatched || planAlerts.isListening,
       onStored: (batches) => {

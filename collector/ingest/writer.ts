@@ -10,7 +10,9 @@ import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
 import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
 import { type StoredCounts, StoredTally } from '../store/stored_tally.ts';
-import { HostQueues, type Slice, type Waiting } from './host_queues.ts';
+import { Gathering } from './gathering.ts';
+import { HostQueues } from './host_queues.ts';
+import { partOf, type WrittenPart } from './written_part.ts';
 
 /**
  * Records of a transaction that hosts share. Transactions stay short, so that batches that arrive meanwhile
@@ -42,20 +44,15 @@ export interface StoredListener {
 export interface WriterOptions {
   /** Null where there is none. */
   stored?: StoredListener | null;
-}
-
-/** A part of a batch that is being written. */
-interface Part {
-  waiting: Waiting;
-  records: number;
-  isPartial: boolean;
-  tally: StoredTally;
+  /** See `Gathering`; default: 0. */
+  gatherMs?: number;
 }
 
 /** A transaction that the store is writing. */
 interface Transaction {
-  parts: Part[];
+  parts: WrittenPart[];
   results: Promise<BatchResult[]>;
+  noteEnd: () => void;
   /** The batches, for a listener; else null. */
   batches: StoredBatch[] | null;
 }
@@ -64,6 +61,7 @@ export class Writer {
   readonly #store: IngestStore;
   readonly #log: Logger;
   readonly #stored: StoredListener | null;
+  readonly #gathering: Gathering;
   readonly #queues = new HostQueues();
   /** Time of the last batch of each host, the oldest first. */
   readonly #recent = new Map<string, number>();
@@ -85,7 +83,8 @@ export class Writer {
   };
   readonly #tally = new StoredTally(null);
 
-  constructor(store: IngestStore, log: Logger, { stored = null }: WriterOptions = {}) {
+  constructor(store: IngestStore, log: Logger, { stored = null, gatherMs = 0 }: WriterOptions = {}) {
+    this.#gathering = new Gathering(gatherMs);
     this.#stored = stored;
     this.#store = store;
     this.#log = log;
@@ -148,6 +147,8 @@ export class Writer {
     // Batches that have arrived on other sockets join this transaction.
     await new Promise((resolve) => setImmediate(resolve));
     if (hasLeftover && this.#lanes.size === 1) await this.#waitForOtherHosts();
+    const { waitMs } = this.#gathering;
+    if (waitMs > 0 && !this.#hasMany()) await new Promise((resolve) => setTimeout(resolve, waitMs));
     return this.#begin();
   }
 
@@ -160,14 +161,15 @@ export class Writer {
     if (group.length === 0) return null;
     const parts = group.map(partOf);
     const batches = group.map(({ slice }) => slice);
+    const noteEnd = this.#gathering.begin();
     const results = this.#store.write(batches);
     this.#inFlight.add(results);
     for (const { waiting, isPartial } of parts) if (!isPartial) waiting.given();
-    return { parts, results, batches: this.#stored?.isListening() === true ? batches : null };
+    return { parts, results, noteEnd, batches: this.#stored?.isListening() === true ? batches : null };
   }
 
   /** Waits for the end of a transaction. Resolves to a function that answers its batches. */
-  async #complete({ parts, results: written, batches }: Transaction): Promise<() => void> {
+  async #complete({ parts, results: written, noteEnd, batches }: Transaction): Promise<() => void> {
     const answers: (() => void)[] = [];
     try {
       const results = await written;
@@ -184,6 +186,7 @@ export class Writer {
         answers.push(() => waiting.reject(error));
       }
     }
+    noteEnd();
     this.#inFlight.delete(written);
     this.#queues.release(parts);
     return () => {
@@ -211,7 +214,7 @@ export class Writer {
    * Notes the result of a slice. Returns a function that answers the batch where that was its last slice, or where the
    * store has refused it; else null.
    */
-  #onWritten({ waiting, records, isPartial }: Part, result: BatchResult): (() => void) | null {
+  #onWritten({ waiting, records, isPartial }: WrittenPart, result: BatchResult): (() => void) | null {
     waiting.written += records;
     waiting.records += result.records;
     waiting.duplicates += result.duplicates;
@@ -246,7 +249,7 @@ export class Writer {
     return Math.max(LEAST_RECORDS_OF_HOST, Math.floor(RECORDS_SHARED / hosts));
   }
 
-  #count(parts: readonly Part[], results: BatchResult[]): void {
+  #count(parts: readonly WrittenPart[], results: BatchResult[]): void {
     if (this.#failing) this.#log.info('the store accepts records again');
     this.#failing = false;
     this.#counters.transactions += 1;
@@ -292,9 +295,4 @@ export class Writer {
   stored(): StoredCounts {
     return this.#tally.counts();
   }
-}
-
-function partOf({ waiting, slice }: Slice): Part {
-  const tally = new StoredTally(slice);
-  return { tally, waiting, records: slice.records.length, isPartial: slice.partial === true };
 }
