@@ -1,7 +1,7 @@
 /** The span of time that a question is about. */
 import * as z from 'zod';
 
-/** Microseconds since 1970. Roll-ups are hourly, so `sinceUs` counts from the start of its hour. */
+/** Microseconds since 1970. Roll-ups are hourly, so sums begin with the hour of `sinceUs`. Lists of calls are exact. */
 export interface Window {
   sinceUs: number;
   untilUs: number;

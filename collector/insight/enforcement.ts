@@ -161,8 +161,6 @@ export class EnforcementQuestions {
     do {
       const page: Awaited<ReturnType<StoreQueries['calls']>> = await this.#store.calls(filter, PAGE, cursor);
       for (const call of page.calls) {
-        // The store's window begins with a whole hour.
-        if (Date.parse(call.time) < sinceMs) continue;
         const status = call['http.response.status_code'];
         if (status === null || !isWanted(status) || !isV1Use(judgedFields(call))) continue;
         const described = this.#describe(call);

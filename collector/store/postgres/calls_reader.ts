@@ -1,6 +1,5 @@
 /** Reads raw calls, newest first, page by page, as the embedded store does. */
 import type { Call } from '../../../protocol/call.ts';
-import { HOUR_US } from '../../contract/window.ts';
 import {
   CallPage,
   type FoundCall,
@@ -113,10 +112,9 @@ function inWalk(
 ): string {
   // The first page begins before all calls of its time.
   const id = before.id.length === 0 ? '00000000-0000-0000-0000-000000000000' : fromBytes(before.id);
-  const sinceUs = Math.floor(bounded(window.sinceUs) / HOUR_US) * HOUR_US;
   return all(
     column === null ? null : `${column} = ${parameters.add(value)}`,
     `(time_us, id) < (${parameters.add(bounded(before.timeUs))}::bigint, ${parameters.add(id)}::uuid)`,
-    `time_us >= ${parameters.add(sinceUs)}`,
+    `time_us >= ${parameters.add(Math.floor(bounded(window.sinceUs)))}`,
   );
 }

@@ -1,7 +1,6 @@
 /** Reads raw calls, newest first, page by page. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call } from '../../../protocol/call.ts';
-import { HOUR_US } from '../../contract/window.ts';
 import {
   CallPage,
   type FoundCall,
@@ -94,12 +93,7 @@ function inWalk(
   const condition = column === null ? '' : `${column} = ? AND `;
   return {
     sql: `${index} WHERE ${condition}(time_us, id) < (?, ?) AND time_us >= ?`,
-    values: [
-      ...(value === null ? [] : [value]),
-      before.timeUs,
-      before.id,
-      Math.floor(sinceUs / HOUR_US) * HOUR_US,
-    ],
+    values: [...(value === null ? [] : [value]), before.timeUs, before.id, sinceUs],
   };
 }
 

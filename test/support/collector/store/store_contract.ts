@@ -142,6 +142,25 @@ export function testStore(open: () => Promise<Store>): void {
     await assert.rejects(store.calls(ALL_CALLS, 7, 'x'), RangeError);
   });
 
+  test('a list of calls begins exactly where its window does, in each walk', async () => {
+    const store = await open();
+    const calls = [-1, 0, 1, 2].map((offset) => call(NOON_US + HOUR_US / 2 + offset));
+    await store.write([stream(A)(...calls)]);
+    const since = {
+      ...ALL_CALLS,
+      window: { sinceUs: NOON_US + HOUR_US / 2, untilUs: NOON_US + HOUR_US / 2 + 2 },
+    };
+    const expected = calls.slice(1, 3).reverse();
+    const [workload] = await store.identityTotals(ALL);
+    for (const filter of [{}, { hosts: [A.id] }, { identities: [workload!.identity.id] }]) {
+      const found = await store.calls({ ...since, ...filter }, 10, null);
+      assert.deepEqual(
+        found.calls.map(({ id }) => id),
+        expected.map((each) => (each.kind === 'call' ? each.call.id : '')),
+      );
+    }
+  });
+
   test('paths are listed up to a bound, the rest is one line that loses no call', async () => {
     const store = await open();
     const next = stream(A);
