@@ -41,6 +41,7 @@ import { oidcOptions } from './oidc_settings.ts';
 import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
+import { FollowedCalls } from './store/followed_calls.ts';
 import { dataNowUs } from './store/reading.ts';
 import { ScopedQueries } from './store/scoped_queries.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
@@ -256,6 +257,7 @@ async function compose(
     reader: () => data.reader?.state() ?? null,
     leases: () => [lease.state, retentionLease.state, judgementLease.state, streamsLease.state],
     rules,
+    followed: new FollowedCalls(store, (call) => rules.workloadIdOfCall(call)),
     live,
     metrics: new ApiMetrics(),
     counters,

@@ -56,6 +56,8 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
       'starts database servers, and gives all times of its data itself',
     ]),
   ),
+  'test/unit/cli/follow/killed_follower.test.ts':
+    'kills processes against the monotonic clock, and no date plays a part',
   'test/unit/bench/collector.test.ts': 'measures a collector, and no date plays a part',
 };
 

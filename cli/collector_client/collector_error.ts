@@ -19,6 +19,9 @@ export class CollectorAway extends OperatorError {
   }
 }
 
+/** A position in the order of calls is not known any more (410). */
+export class PlaceLost extends OperatorError {}
+
 /** A collector answers so for a path that it does not have, and otherwise for a thing that does not exist. */
 const NO_ROUTE = 'There is nothing at ';
 
@@ -85,6 +88,8 @@ export function refused(answer: Answered, url: string, request: string, tokenFro
             ? `The collector ${url} is too old: it has no ${request}, which imdswatch ${VERSION} needs. Update the collector.`
             : `The collector ${url} does not have it: ${detail}`,
       );
+    case 410:
+      return new PlaceLost(1, `The collector ${url} does not know the position any more. ${detail ?? ''}`);
     case 429:
     case 502:
     case 503:

@@ -15,6 +15,7 @@ import { API_PREFIX, isApiPath } from './paths.ts';
 import { type FieldError, Problem, problemResponse } from './problem.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { callArrivalRoutes } from './routes/call_arrivals.ts';
 import { callRoutes } from './routes/calls.ts';
 import { cloudRoutes } from './routes/cloud.ts';
 import { enforcementRoutes } from './routes/enforcement.ts';
@@ -88,6 +89,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   readinessRoutes(app, parts);
   groupRoutes(app, parts);
   callRoutes(app, parts);
+  callArrivalRoutes(app, parts);
   liveRoutes(app, parts);
   cloudRoutes(app, parts);
   enforcementRoutes(app, parts);

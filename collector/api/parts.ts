@@ -13,6 +13,7 @@ import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { LiveFeed } from '../live/live_feed.ts';
+import type { FollowedCalls } from '../store/followed_calls.ts';
 import type { ReaderState } from '../store/postgres/standby_reader.ts';
 import type { Store } from '../store/store.ts';
 import type { WorkloadRules } from '../store/workload_rules.ts';
@@ -130,6 +131,8 @@ export interface ApiParts {
   /** The work that one of several collectors does, and whether it is this one. */
   leases: () => readonly LeaseState[];
   rules: WorkloadRules;
+  /** Calls in the order of their arrival. */
+  followed: Methods<FollowedCalls, 'begin' | 'page'>;
   live: LiveFeed;
   metrics: ApiMetrics;
   /** Returns the counters of the stages beside the API: ingest, writer, access, alerts. */

@@ -31,6 +31,7 @@ const TITLES: Record<number, string> = {
   404: 'Not found',
   405: 'Method not allowed',
   409: 'Conflict',
+  410: 'Gone',
   411: 'Length required',
   413: 'Too large',
   415: 'Media type not supported',

@@ -18,6 +18,7 @@ const NARROWED = [
 const WITHOUT_HOSTS = ['/session', '/openapi.json', '/retention', '/storage'];
 
 const REASONS: Record<string, string> = {
+  '/calls/arrivals': 'Positions in the order of arrival count the calls of all hosts.',
   '/alerts': 'An alert can be about hosts of the whole fleet.',
   '/alert': 'Destinations get alerts about the whole fleet.',
   '/plans': 'A plan can change hosts of the whole fleet.',
@@ -29,7 +30,8 @@ const REASONS: Record<string, string> = {
 export function refusalOfScoped(path: string): string | null {
   const own = path.startsWith(`${API_PREFIX}/`) ? path.slice(API_PREFIX.length) : path;
   const isBelow = (each: string) => own === each || own.startsWith(`${each}/`);
-  if (path !== own && (WITHOUT_HOSTS.includes(own) || NARROWED.some(isBelow))) return null;
   const reason = Object.entries(REASONS).find(([each]) => isBelow(each))?.[1];
+  const isNarrowed = WITHOUT_HOSTS.includes(own) || (reason === undefined && NARROWED.some(isBelow));
+  if (path !== own && isNarrowed) return null;
   return `${reason ?? 'This is about the whole fleet.'} Your role shows the hosts of a scope only. Ask an admin for a role without a scope.`;
 }

@@ -8,6 +8,10 @@ import type { Call } from '../../protocol/call.ts';
 
 /** Row of `sums`: 1 while arrivals are noted. */
 export const ARRIVALS_NOTED = 'arrivals_noted';
+/** Row of `sums`: when the notes that are kept now were begun. It tells them apart from earlier ones. */
+export const ARRIVALS_SINCE_US = 'arrivals_since_us';
+/** Row of `sums`: when calls were last read by somebody who keeps the own position, as `imdswatch calls --follow` does. */
+export const ARRIVALS_FOLLOWED_US = 'arrivals_followed_us';
 /** Calls of one note. A transaction with more makes several. */
 export const MAX_NOTED = 2000;
 const HOST_BYTES = 6;
@@ -38,6 +42,13 @@ export interface ArrivedCalls {
   positions: number[];
   /** Position after which the following calls come. */
   next: number;
+  /** The first and the last position that was read, with the ids of their calls (hexadecimal digits), which may be deleted. */
+  ends: readonly [NotedCall, NotedCall] | null;
+}
+
+export interface NotedCall {
+  position: number;
+  id: string;
 }
 
 /** The notes behind a position. */
@@ -49,12 +60,18 @@ export interface WaitingArrivals {
   oldestUs: number | null;
   /** All calls from the position up to this one were deleted. */
   deletedUpTo: number;
+  /** When calls were last followed; null where they never were. */
+  followedUs: number | null;
 }
 
 /** The part of the store by which calls are read in the order of their arrival. */
 export interface ArrivalStore {
-  /** Notes arrivals from now on, or forgets all notes. Calls that are stored after it resolves are noted. */
-  noteArrivals(areWanted: boolean): Promise<void>;
+  /** Notes arrivals from now on. Calls that are stored after it resolves are noted. */
+  noteArrivals(nowUs: number): Promise<void>;
+  /** Does the same, and remembers that calls are followed at this time. Returns when the notes were begun. */
+  followArrivals(nowUs: number): Promise<number>;
+  /** Notes no more arrivals, and forgets all notes. Does nothing where calls were followed at this time or later. */
+  endArrivals(unlessFollowedUs: number): Promise<void>;
   /**
    * Returns the calls behind a position, from at most `limit` positions. Those that retention has deleted are left out.
    */
@@ -97,6 +114,13 @@ export function keysOf(bytes: Uint8Array, from: number, limit: number): CallKey[
     });
   }
   return keys;
+}
+
+/** Returns the first and the last of the keys that were read. */
+export function endsOf(keys: readonly CallKey[], positions: readonly number[]): ArrivedCalls['ends'] {
+  if (keys.length === 0) return null;
+  const endAt = (at: number): NotedCall => ({ position: positions.at(at)!, id: keys.at(at)!.id });
+  return [endAt(0), endAt(-1)];
 }
 
 /** A note as it is read. */

@@ -8,15 +8,27 @@ export class CallSource implements StreamSource {
   readonly isDense = true;
   readonly #store: ArrivalStore;
   readonly #offenderOf: (call: Call) => string;
+  readonly #followedSinceUs: () => Promise<number>;
+  readonly #nowUs: () => number;
 
-  /** `offenderOf`: returns the id of a call's workload. */
-  constructor(store: ArrivalStore, offenderOf: (call: Call) => string) {
+  /**
+   * `offenderOf`: returns the id of a call's workload. `followedSinceUs`: calls that were followed since then are still
+   * followed, by readers that keep their positions themselves.
+   */
+  constructor(
+    store: ArrivalStore,
+    offenderOf: (call: Call) => string,
+    followedSinceUs: () => Promise<number>,
+    nowUs: () => number,
+  ) {
     this.#store = store;
     this.#offenderOf = offenderOf;
+    this.#followedSinceUs = followedSinceUs;
+    this.#nowUs = nowUs;
   }
 
   async begin(): Promise<number> {
-    await this.#store.noteArrivals(true);
+    await this.#store.noteArrivals(this.#nowUs());
     return (await this.#store.arrivalsBehind(0)).last;
   }
 
@@ -34,7 +46,15 @@ export class CallSource implements StreamSource {
     return { behind: Math.max(0, last - after), waitsSinceUs: storedUs, oldestUs, deletedUpTo };
   }
 
-  passed(position: number): Promise<void> {
-    return this.#store.forgetArrivals(position);
+  async passed(position: number): Promise<void> {
+    const { followedUs, deletedUpTo } = await this.#store.arrivalsBehind(0);
+    const isFollowed = followedUs !== null && followedUs >= (await this.#followedSinceUs());
+    // A reader that was away may come back for every call that is still there.
+    await this.#store.forgetArrivals(isFollowed ? Math.min(position, deletedUpTo) : position);
+  }
+
+  /** Ends the notes where nobody follows calls. Called where no destination wants them. */
+  async end(): Promise<void> {
+    await this.#store.endArrivals(await this.#followedSinceUs());
   }
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Call } from '../../protocol/call.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import { Lease } from '../admin/lease.ts';
+import { DAY_US } from '../contract/window.ts';
 import type { Store } from '../store/store.ts';
 import { AuditSource } from './audit_source.ts';
 import { CallSource } from './call_source.ts';
@@ -26,16 +27,18 @@ export function openStreams(parts: StreamParts): { streams: Streams; lease: Leas
   const lease = new Lease(admin, 'streams', { durationMs: STREAMS_LEASE_MS });
   const nowUs = () => Date.now() * 1000;
   const rows = admin.findings;
+  const followedSinceUs = async () => nowUs() - (await retention()).raw_days * DAY_US;
+  const calls = new CallSource(store, offenderOf, followedSinceUs, nowUs);
   const reporter = new FindingReporter({ rows, insight, store, held: () => lease.held, publicUrl, nowUs });
   const streams = new Streams({
     admin,
     lease,
     sources: {
-      calls: new CallSource(store, offenderOf),
+      calls,
       findings: new FindingSource(rows, nowUs),
       audit: new AuditSource(admin.auditLog),
     },
-    forgetCalls: () => store.noteArrivals(false),
+    forgetCalls: () => calls.end(),
     report: () => reporter.report(),
     bounds: async () => {
       const [{ raw_days: rawDays, max_bytes: maxBytes }, { bytes }] = await Promise.all([

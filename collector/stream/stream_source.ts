@@ -25,6 +25,6 @@ export interface StreamSource {
   begin(): Promise<number>;
   read(after: number, limit: number): Promise<StreamPage>;
   waiting(after: number): Promise<Waiting>;
-  /** Called with the lowest position of all destinations. */
+  /** Called with the lowest position of all destinations; for calls also where there is none. */
   passed(position: number): Promise<void>;
 }

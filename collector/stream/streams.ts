@@ -33,7 +33,7 @@ export interface StreamsOptions {
   admin: Pick<AdminStore, 'alerts' | 'cursors' | 'isShared'>;
   lease: Lease;
   sources: Readonly<Record<Streamed, StreamSource>>;
-  /** Ends the notes of arrivals in the store. */
+  /** Ends the notes of arrivals in the store, unless somebody follows them. Called again and again while no destination wants calls. */
   forgetCalls: () => Promise<void>;
   /** Reports findings that have changed, where it is time. Called while some destination wants them. */
   report: () => Promise<void>;
@@ -65,7 +65,6 @@ export class Streams {
   #epoch: number | null = null;
   #prunedUs = 0;
   #wantedUs: number;
-  #areCallsForgotten = false;
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -120,7 +119,10 @@ export class Streams {
     this.#counters.keep(new Set(destinations.map(({ id }) => id)));
     for (const each of destinations) this.#counters.countsOf(each);
     await this.#wantCalls(destinations, held.epoch);
-    if (destinations.length === 0) return;
+    if (destinations.length === 0) {
+      await this.#prune(destinations, new Map());
+      return;
+    }
     if (destinations.some(({ stream }) => stream === 'findings')) await report();
     const cursors = new Map((await admin.cursors.all()).map((cursor) => [cursor.destination, cursor]));
     for (const destination of destinations) {
@@ -216,12 +218,11 @@ export class Streams {
     const nowUs = this.#nowUs();
     if (destinations.some(({ stream }) => stream === 'calls')) {
       this.#wantedUs = nowUs;
-      this.#areCallsForgotten = false;
       // The collector before this one may have ended the notes just now.
       if (this.#epoch !== epoch) await this.#options.sources.calls.begin();
-    } else if (!this.#areCallsForgotten && nowUs - this.#wantedUs >= UNWANTED_US) {
+    } else if (nowUs - this.#wantedUs >= UNWANTED_US) {
       await this.#options.forgetCalls();
-      this.#areCallsForgotten = true;
+      this.#wantedUs = nowUs;
     }
     this.#epoch = epoch;
   }
@@ -239,7 +240,9 @@ export class Streams {
         .filter((each) => each.stream === stream)
         .map(({ id }) => cursors.get(id)?.position ?? null);
       const begun = positions.filter((position) => position !== null);
-      if (begun.length > 0) await source.passed(Math.min(...begun));
+      // Notes of calls may be there for those who follow them.
+      const isNoted = stream === 'calls' && positions.length === 0;
+      if (begun.length > 0 || isNoted) await source.passed(Math.min(Number.MAX_SAFE_INTEGER, ...begun));
     }
   }
 

@@ -1,7 +1,7 @@
 /** Reads and writes the findings in PostgreSQL, table by table. */
 import { createHash } from 'node:crypto';
 import { DAY_US } from '../contract/window.ts';
-import { ARRIVALS_NOTED } from '../store/arrivals.ts';
+import { ARRIVALS_FOLLOWED_US, ARRIVALS_NOTED, ARRIVALS_SINCE_US } from '../store/arrivals.ts';
 import { type Column, transposed, unnested } from '../store/postgres/bulk.ts';
 import type { Session } from '../store/postgres/database_pool.ts';
 import { FORGOTTEN_UNTIL_US } from '../store/sqlite/coverage_reader.ts';
@@ -17,7 +17,7 @@ const SOURCES: Record<string, string> = {
       calls, stored_us, oldest_us, newest_us, keys FROM arrivals) AS noted`,
   record_ids: `(SELECT day, host, id FROM record_ids
     WHERE day >= (SELECT max(day) FROM record_ids) - ${RECORD_ID_DAYS}) AS ids`,
-  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}', '${ARRIVALS_NOTED}')) AS kept`,
+  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}', '${ARRIVALS_NOTED}', '${ARRIVALS_SINCE_US}', '${ARRIVALS_FOLLOWED_US}')) AS kept`,
 };
 /** The sums of columns over the rows of several writers. */
 const OVER_SLOTS: Record<string, string> = {

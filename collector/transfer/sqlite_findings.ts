@@ -1,7 +1,7 @@
 /** Reads and writes the findings of an embedded store, table by table. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { DAY_US } from '../contract/window.ts';
-import { ARRIVALS_NOTED } from '../store/arrivals.ts';
+import { ARRIVALS_FOLLOWED_US, ARRIVALS_NOTED, ARRIVALS_SINCE_US } from '../store/arrivals.ts';
 import { withoutNul } from '../store/postgres/nul_characters.ts';
 import { FORGOTTEN_UNTIL_US } from '../store/sqlite/coverage_reader.ts';
 import { SUMS_DELETED_UNTIL_US } from '../store/sqlite/retention.ts';
@@ -17,7 +17,7 @@ const SOURCES: Record<string, string> = {
       WHERE last_us >= (latest.day - ${RECORD_ID_DAYS}) * ${DAY_US}
     UNION SELECT end_us / ${DAY_US}, host, coverage.id FROM coverage, latest
       WHERE end_us >= (latest.day - ${RECORD_ID_DAYS}) * ${DAY_US})`,
-  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}', '${ARRIVALS_NOTED}'))`,
+  sums: `(SELECT name, value FROM sums WHERE name IN ('${FORGOTTEN_UNTIL_US}', '${SUMS_DELETED_UNTIL_US}', '${ARRIVALS_NOTED}', '${ARRIVALS_SINCE_US}', '${ARRIVALS_FOLLOWED_US}'))`,
 };
 
 export class SqliteFindings implements FindingsReader {

@@ -1,7 +1,7 @@
 /** Stores the calls of a transaction, and what they add to the sums. */
 import { DAY_US } from '../../contract/window.ts';
 import { BUCKET_US, type Cell, type CountedSums, type IdentityOnHost } from '../sqlite/counted_rows.ts';
-import { storeArrivals } from './arrivals.ts';
+import { storeArrivals } from './arrival_notes.ts';
 import { type Column, changeRows, hexOf, insertRows, type Value } from './bulk.ts';
 import type { Session } from './database_pool.ts';
 import { DuplicateError } from './retries.ts';

@@ -12,12 +12,12 @@
 
 import type { HostFacts } from '../../../protocol/call.ts';
 import {
-  ARRIVALS_NOTED,
+  ARRIVALS_FOLLOWED_US,
   type ArrivedCalls,
   type CallKey,
+  endsOf,
   keysBehind,
   MAX_NOTED,
-  notesOf,
   type StoredNote,
   type WaitingArrivals,
 } from '../arrivals.ts';
@@ -45,21 +45,6 @@ export const ARRIVALS_TABLE = `
   CREATE INDEX arrivals_without_position ON arrivals (id) WHERE last IS NULL;
 `;
 
-/** Stores the notes of a transaction, in the order of the calls. */
-export async function storeArrivals(
-  session: Session,
-  keys: readonly CallKey[],
-  nowUs: number,
-): Promise<void> {
-  const stored = notesOf(keys).map((note) =>
-    session.execute(
-      'INSERT INTO arrivals (calls, stored_us, oldest_us, newest_us, keys) VALUES ($1, $2, $3, $4, $5)',
-      [note.calls, nowUs, note.oldestUs, note.newestUs, note.keys],
-    ),
-  );
-  await Promise.all(stored);
-}
-
 /** Gives positions to the notes that are visible. */
 async function givePositions(pool: DatabasePool): Promise<void> {
   for (;;) {
@@ -75,24 +60,6 @@ async function givePositions(pool: DatabasePool): Promise<void> {
     });
     if (numbered < MAX_NUMBERED) return;
   }
-}
-
-export async function setNoted(pool: DatabasePool, areWanted: boolean): Promise<void> {
-  await pool.transaction(async (session) => {
-    await session.execute(
-      'INSERT INTO sums VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
-      [ARRIVALS_NOTED, Number(areWanted)],
-    );
-  });
-  if (!areWanted) await forgetArrivals(pool, Number.MAX_SAFE_INTEGER);
-}
-
-export async function forgetArrivals(pool: DatabasePool, upTo: number): Promise<void> {
-  await pool.transaction((session) =>
-    session.execute('DELETE FROM arrivals WHERE last <= $1 AND last < (SELECT max(last) FROM arrivals)', [
-      upTo,
-    ]),
-  );
 }
 
 export class ArrivalsReader {
@@ -113,7 +80,10 @@ export class ArrivalsReader {
         [after, after + limit + MAX_NOTED, after + limit],
       );
       const { keys, positions } = keysBehind(notes, after, limit);
-      const found: ArrivedCalls = { calls: [], positions: [], next: positions.at(-1) ?? after };
+      const found: ArrivedCalls = {
+        ...{ calls: [], positions: [], next: positions.at(-1) ?? after },
+        ends: endsOf(keys, positions),
+      };
       const rows = await rawCalls(session, keys);
       const hosts = await this.#load(session, rows);
       for (const { row, place } of rows) {
@@ -131,6 +101,7 @@ export class ArrivalsReader {
     const [row] = await this.#pool.query<WaitingArrivals & { aliveAfter: number | null }>(
       `SELECT (SELECT coalesce(max(last), 0) FROM arrivals) AS last, first.stored_us AS "storedUs",
          first.oldest_us AS "oldestUs",
+         (SELECT value FROM sums WHERE name = '${ARRIVALS_FOLLOWED_US}') AS "followedUs",
          (SELECT last - calls FROM arrivals WHERE last > $1
             AND newest_us >= (SELECT coalesce(min(time_us), ${Number.MAX_SAFE_INTEGER}) FROM calls)
           ORDER BY last LIMIT 1) AS "aliveAfter"

@@ -16,7 +16,8 @@ import type {
   Store,
   StoredBatch,
 } from '../store.ts';
-import { ArrivalsReader, forgetArrivals, setNoted } from './arrivals.ts';
+import { endArrivals, followArrivals, forgetArrivals, noteArrivals } from './arrival_notes.ts';
+import { ArrivalsReader } from './arrivals.ts';
 import { COLLECTOR_NAMES } from './connected_collectors.ts';
 import { hasNoRoom } from './database_errors.ts';
 import { DatabasePool } from './database_pool.ts';
@@ -123,8 +124,14 @@ export class PostgresStore extends PostgresReader implements Store {
   putCloudInventory(inventory: CloudInventory): Promise<void> {
     return this.#writer.putCloudInventory(inventory);
   }
-  noteArrivals(areWanted: boolean): Promise<void> {
-    return setNoted(this.#writes, areWanted);
+  async noteArrivals(nowUs: number): Promise<void> {
+    await noteArrivals(this.#writes, nowUs);
+  }
+  async followArrivals(nowUs: number): Promise<number> {
+    return followArrivals(this.#writes, nowUs);
+  }
+  endArrivals(unlessFollowedUs: number): Promise<void> {
+    return endArrivals(this.#writes, unlessFollowedUs);
   }
   arrivals(after: number, limit: number): Promise<ArrivedCalls> {
     return this.#arrivals.arrivals(after, limit);

@@ -3,20 +3,26 @@
  * after the other, so the order of the notes is the order of the commits.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { ARRIVALS_NOTED, type CallKey, notesOf } from '../arrivals.ts';
+import {
+  ARRIVALS_FOLLOWED_US,
+  ARRIVALS_NOTED,
+  ARRIVALS_SINCE_US,
+  type CallKey,
+  notesOf,
+} from '../arrivals.ts';
 
 export class ArrivalNotes {
-  readonly #wanted: StatementSync;
-  readonly #setWanted: StatementSync;
+  readonly #value: StatementSync;
+  readonly #setValue: StatementSync;
   readonly #add: StatementSync;
   readonly #forget: StatementSync;
   #areWanted: boolean | null = null;
   #keys: CallKey[] = [];
 
   constructor(database: DatabaseSync) {
-    this.#wanted = database.prepare(`SELECT value FROM sums WHERE name = '${ARRIVALS_NOTED}'`);
-    this.#setWanted = database.prepare(
-      `INSERT INTO sums VALUES ('${ARRIVALS_NOTED}', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+    this.#value = database.prepare('SELECT value FROM sums WHERE name = ?');
+    this.#setValue = database.prepare(
+      'INSERT INTO sums VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
     );
     this.#add = database.prepare(
       `INSERT INTO arrivals (last, calls, stored_us, oldest_us, newest_us, keys)
@@ -27,11 +33,29 @@ export class ArrivalNotes {
     );
   }
 
+  /** Begins notes where there are none. Returns when they were begun. Must be called in a transaction. */
+  begin(nowUs: number): number {
+    const sinceUs = this.#valueOf(ARRIVALS_SINCE_US);
+    this.#areWanted = null;
+    if (this.#valueOf(ARRIVALS_NOTED) === 1 && sinceUs !== null) return sinceUs;
+    const begunUs = Math.max(nowUs, (sinceUs ?? 0) + 1);
+    this.#setValue.run(ARRIVALS_NOTED, 1);
+    this.#setValue.run(ARRIVALS_SINCE_US, begunUs);
+    return begunUs;
+  }
+
   /** Must be called in a transaction. */
-  want(areWanted: boolean): void {
-    this.#setWanted.run(Number(areWanted));
-    this.#areWanted = areWanted;
-    if (!areWanted) this.forget(Number.MAX_SAFE_INTEGER);
+  follow(nowUs: number): number {
+    this.#setValue.run(ARRIVALS_FOLLOWED_US, Math.max(nowUs, this.#valueOf(ARRIVALS_FOLLOWED_US) ?? 0));
+    return this.begin(nowUs);
+  }
+
+  /** Must be called in a transaction. */
+  end(unlessFollowedUs: number): void {
+    if ((this.#valueOf(ARRIVALS_FOLLOWED_US) ?? 0) >= unlessFollowedUs) return;
+    this.#areWanted = null;
+    this.#setValue.run(ARRIVALS_NOTED, 0);
+    this.forget(Number.MAX_SAFE_INTEGER);
   }
 
   /** Deletes notes up to a position. The last one stays. */
@@ -40,7 +64,7 @@ export class ArrivalNotes {
   }
 
   add(host: number, timeUs: number, id: Uint8Array): void {
-    this.#areWanted ??= Number(this.#wanted.get()?.['value'] ?? 0) === 1;
+    this.#areWanted ??= this.#valueOf(ARRIVALS_NOTED) === 1;
     if (!this.#areWanted) return;
     this.#keys.push({
       host,
@@ -62,5 +86,10 @@ export class ArrivalNotes {
   reset(): void {
     this.#keys = [];
     this.#areWanted = null;
+  }
+
+  #valueOf(name: string): number | null {
+    const row = this.#value.get(name);
+    return row === undefined ? null : Number(row['value']);
   }
 }

@@ -1,7 +1,14 @@
 /** Reads calls in the order of their arrival. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call, HostFacts } from '../../../protocol/call.ts';
-import { type ArrivedCalls, keysBehind, type StoredNote, type WaitingArrivals } from '../arrivals.ts';
+import {
+  ARRIVALS_FOLLOWED_US,
+  type ArrivedCalls,
+  endsOf,
+  keysBehind,
+  type StoredNote,
+  type WaitingArrivals,
+} from '../arrivals.ts';
 import { CallParts, KIND_COLUMNS, type RawCall, type Row, SHAPE_COLUMNS } from '../call_parts.ts';
 import type { CallerFacts } from '../workload_identity.ts';
 
@@ -18,7 +25,8 @@ export class ArrivalsReader {
     | 'last'
     | 'first'
     | 'alive'
-    | 'oldest',
+    | 'oldest'
+    | 'followed',
     StatementSync
   >;
 
@@ -39,6 +47,7 @@ export class ArrivalsReader {
         'SELECT last - calls AS before FROM arrivals WHERE last > ? AND newest_us >= ? ORDER BY last LIMIT 1',
       ),
       oldest: database.prepare('SELECT min(time_us) AS oldest FROM calls'),
+      followed: database.prepare(`SELECT value FROM sums WHERE name = '${ARRIVALS_FOLLOWED_US}'`),
     };
   }
 
@@ -47,7 +56,10 @@ export class ArrivalsReader {
     this.#parts.trim();
     const { keys, positions } = keysBehind(this.#notes(after, limit), after, limit);
     const hosts = new Map<number, HostFacts>();
-    const found: ArrivedCalls = { calls: [], positions: [], next: positions.at(-1) ?? after };
+    const found: ArrivedCalls = {
+      ...{ calls: [], positions: [], next: positions.at(-1) ?? after },
+      ends: endsOf(keys, positions),
+    };
     keys.forEach(({ host, timeUs, id }, at) => {
       const row = this.#statements.call.get(timeUs, Buffer.from(id, 'hex')) as RawCall | undefined;
       if (row === undefined || row.host !== host) return;
@@ -68,7 +80,11 @@ export class ArrivalsReader {
     const alive = first === undefined ? undefined : this.#statements.alive.get(after, oldest);
     const deletedUpTo =
       alive === undefined ? Math.max(after, last) : Math.max(after, Number(alive['before']));
-    return { last, storedUs: first?.storedUs ?? null, oldestUs: first?.oldestUs ?? null, deletedUpTo };
+    const followed = this.#statements.followed.get();
+    return {
+      ...{ last, storedUs: first?.storedUs ?? null, oldestUs: first?.oldestUs ?? null, deletedUpTo },
+      followedUs: followed === undefined ? null : Number(followed['value']),
+    };
   }
 
   #notes(after: number, limit: number): StoredNote[] {

@@ -88,8 +88,18 @@ export class FindingsWriter {
   }
 
   /** See `ArrivalStore`. */
-  noteArrivals(areWanted: boolean): void {
-    this.transaction(() => this.#arrivals.want(areWanted));
+  noteArrivals(nowUs: number): void {
+    this.transaction(() => this.#arrivals.begin(nowUs));
+  }
+
+  /** See `ArrivalStore`. */
+  followArrivals(nowUs: number): number {
+    return this.transaction(() => this.#arrivals.follow(nowUs));
+  }
+
+  /** See `ArrivalStore`. */
+  endArrivals(unlessFollowedUs: number): void {
+    this.transaction(() => this.#arrivals.end(unlessFollowedUs));
   }
 
   /** See `ArrivalStore`. */

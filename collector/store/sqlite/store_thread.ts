@@ -35,7 +35,9 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
     putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
     putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),
     putCloudInventory: (inventory: CloudInventory) => writer.putCloudInventory(inventory),
-    noteArrivals: (areWanted: boolean) => writer.noteArrivals(areWanted),
+    noteArrivals: (nowUs: number) => writer.noteArrivals(nowUs),
+    followArrivals: (nowUs: number) => writer.followArrivals(nowUs),
+    endArrivals: (unlessFollowedUs: number) => writer.endArrivals(unlessFollowedUs),
     forgetArrivals: (upTo: number) => writer.forgetArrivals(upTo),
     retain: (retention: Retention, nowUs: number) => {
       const result = retaining.then(() => retain(database, writer, retention, nowUs));

@@ -173,8 +173,14 @@ export class ThreadedStore implements Store {
   putCloudInventory(inventory: CloudInventory): Promise<void> {
     return this.#writer.ask('putCloudInventory', inventory);
   }
-  noteArrivals(areWanted: boolean): Promise<void> {
-    return this.#writer.ask('noteArrivals', areWanted);
+  noteArrivals(nowUs: number): Promise<void> {
+    return this.#writer.ask('noteArrivals', nowUs);
+  }
+  followArrivals(nowUs: number): Promise<number> {
+    return this.#writer.ask('followArrivals', nowUs);
+  }
+  endArrivals(unlessFollowedUs: number): Promise<void> {
+    return this.#writer.ask('endArrivals', unlessFollowedUs);
   }
   forgetArrivals(upTo: number): Promise<void> {
     return this.#writer.ask('forgetArrivals', upTo);

@@ -39,6 +39,7 @@ import { boardOf, pageOfMade } from './host_pages.ts';
 
 const ADMIN = { name: 'test', sourceAddress: null };
 export const CALLS = 2500;
+const START = { sinceUs: 1_790_000_000_000_000, position: 4, id: '-' };
 
 export interface ApiBench {
   url: string;
@@ -113,6 +114,18 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       reader: null,
     }),
     rules: BUILT_IN_RULES,
+    followed: {
+      begin: async () => ({ calls: [], next: START, deleted: 0, waiting: 0 }),
+      page: async (after, limit) => {
+        asked.push(['followed', after, limit]);
+        return {
+          calls: [{ ...makeCall(), offender: '0123456789abcdef' }],
+          next: { ...after, position: after.position + 3 },
+          deleted: 2,
+          waiting: 9,
+        };
+      },
+    },
     live,
     leases: () => [
       { name: 'alerts', isHeld: true, epoch: 7 },

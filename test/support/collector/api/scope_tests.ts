@@ -40,6 +40,7 @@ function withoutAsked(text: string, question: string): string {
 }
 
 const CLOSED = [
+  '/api/v1/calls/arrivals',
   '/api/v1/alerts',
   '/api/v1/alerts/open',
   '/api/v1/alert/presets',

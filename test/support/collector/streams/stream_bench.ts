@@ -42,15 +42,18 @@ export class StreamBench {
     this.store = openStore(this.directory);
     this.destinations = new Destinations(this.admin, { now: () => this.nowMs });
     const { store, admin } = this;
+    const nowUs = () => this.nowMs * 1000;
+    const followedSinceUs = async () => nowUs() - this.rawDays * 86_400_000_000;
+    const calls = new CallSource(store, () => '0123456789abcdef', followedSinceUs, nowUs);
     this.streams = new Streams({
       admin,
       lease: new Lease(admin, 'streams', { durationMs: STREAMS_LEASE_MS }),
       sources: {
-        calls: new CallSource(store, () => '0123456789abcdef'),
+        calls,
         findings: new FindingSource(admin.findings, () => this.nowMs * 1000),
         audit: new AuditSource(admin.auditLog),
       },
-      forgetCalls: () => store.noteArrivals(false),
+      forgetCalls: () => calls.end(),
       report: async () => {},
       bounds: async () => ({ rawDays: this.rawDays, maxBytes: 1e12, bytes: 1 }),
       log: pino({ level: 'trace' }, { write: (line: string) => void this.logged.push(line) }),

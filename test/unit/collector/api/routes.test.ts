@@ -9,6 +9,7 @@ import { reconciliation } from '../../../../collector/contract/cloud.ts';
 import * as destinations from '../../../../collector/contract/destination.ts';
 import * as enforcement from '../../../../collector/contract/enforcement.ts';
 import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts';
+import { followedCalls } from '../../../../collector/contract/followed_calls.ts';
 import { group, groupDetail } from '../../../../collector/contract/group.ts';
 import {
   host,
@@ -86,6 +87,12 @@ const CASES: Case[] = [
     answer: list(readinessGroup).extend({ as_of: time }),
   },
   { path: '/api/v1/calls', as: 'viewer', answer: list(servedCall) },
+  { path: '/api/v1/calls/arrivals', as: 'viewer', answer: strict(followedCalls) },
+  {
+    path: '/api/v1/calls/arrivals?after=1790000000000000.4.-&limit=2',
+    as: 'viewer',
+    answer: strict(followedCalls),
+  },
   {
     path: `/api/v1/plans/${PLAN_ID}`,
     method: 'POST',

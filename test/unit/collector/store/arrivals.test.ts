@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import * as fc from 'fast-check';
 import pg from 'pg';
 import { type CallKey, keysBehind, notesOf } from '../../../../collector/store/arrivals.ts';
-import { storeArrivals } from '../../../../collector/store/postgres/arrivals.ts';
+import { storeArrivals } from '../../../../collector/store/postgres/arrival_notes.ts';
 import type { Session } from '../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../collector/store/postgres/database_url.ts';
 import { PostgresStore } from '../../../../collector/store/postgres/postgres_store.ts';
@@ -86,8 +86,9 @@ function testArrivals(open: () => Promise<Store>): void {
       storedUs: null,
       oldestUs: null,
       deletedUpTo: 0,
+      followedUs: null,
     });
-    await store.noteArrivals(true);
+    await store.noteArrivals(NOW_US);
     const written: StoredBatch[] = [];
     for (const hours of [0, 90, 3, 200, 1]) {
       const some = [
@@ -123,7 +124,7 @@ function testArrivals(open: () => Promise<Store>): void {
 
   test('calls that retention deleted are left out, and their positions show how many', async () => {
     const store = await open();
-    await store.noteArrivals(true);
+    await store.noteArrivals(NOW_US);
     const a = stream(host('a'));
     const old = () => call(NOW_US - 20 * 24 * HOUR_US);
     await store.write([a(old(), old(), old())]);
@@ -137,18 +138,43 @@ function testArrivals(open: () => Promise<Store>): void {
     assert.deepEqual([ids.length, next, ids[0]], [2, 6, idsOf([kept])[0]]);
   });
 
+  test('notes end unless calls are followed, and later ones are told apart from earlier ones', async () => {
+    const store = await open();
+    const begunUs = await store.followArrivals(NOW_US);
+    assert.equal(await store.followArrivals(NOW_US + 5), begunUs, 'the same notes');
+    await store.noteArrivals(NOW_US + 6);
+    assert.equal(await store.followArrivals(NOW_US - 9), begunUs);
+    const a = stream(host('a'));
+    await store.write([a(call(NOW_US))]);
+    const { followedUs, last } = await store.arrivalsBehind(0);
+    assert.deepEqual([followedUs, last], [NOW_US + 5, 1], 'a clock that goes back changes nothing');
+    await store.endArrivals(NOW_US + 5);
+    await store.write([a(call(NOW_US))]);
+    assert.equal((await store.arrivalsBehind(0)).last, 2, 'they were followed');
+    await store.endArrivals(NOW_US + 6);
+    await store.write([a(call(NOW_US))]);
+    assert.equal((await store.arrivalsBehind(0)).last, 2);
+    const again = await store.followArrivals(begunUs);
+    assert.ok(again > begunUs, 'notes that begin anew have another time, whatever the clock says');
+    const written = a(call(NOW_US));
+    await store.write([written]);
+    const { ends } = await store.arrivals(1, 5);
+    const [id] = idsOf([written]);
+    assert.deepEqual([ends?.[0].position, ends?.[1]], [2, { position: 3, id: id!.replaceAll('-', '') }]);
+  });
+
   test('notes are deleted up to a position, and positions go on', async () => {
     const store = await open();
-    await store.noteArrivals(true);
+    await store.noteArrivals(NOW_US);
     const a = stream(host('a'));
     await store.write([a(call(NOW_US), call(NOW_US))]);
     await store.write([a(call(NOW_US))]);
     assert.equal((await readAll(store, 0, 100)).next, 3);
     await store.forgetArrivals(3);
     assert.deepEqual(await store.arrivals(0, 10), { ...(await store.arrivals(2, 10)) });
-    await store.noteArrivals(false);
+    await store.endArrivals(Number.MAX_SAFE_INTEGER);
     await store.write([a(call(NOW_US))]);
-    await store.noteArrivals(true);
+    await store.noteArrivals(NOW_US);
     const last = a(call(NOW_US));
     await store.write([last]);
     const { calls, positions } = await store.arrivals(3, 10);
@@ -174,7 +200,7 @@ describe('the embedded store', () => {
   test('notes are still wanted after a restart', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'imdswatch-arrivals-'));
     const before = openStore(directory);
-    await before.noteArrivals(true);
+    await before.noteArrivals(NOW_US);
     const a = stream(host('a'));
     const batches = [a(call(NOW_US)), a(call(NOW_US))];
     await before.write([batches[0]!]);
@@ -220,7 +246,7 @@ describe('the store in PostgreSQL', { skip: NO_POSTGRES }, () => {
   test('transactions that commit in any order are read once each, and none is passed', async () => {
     const url = await server.createDatabase();
     const store = await open(url);
-    await store.noteArrivals(true);
+    await store.noteArrivals(NOW_US);
     await store.write([stream(host('a'))(call(NOW_US))]);
     const clients = await Promise.all(
       [0, 1, 2, 3].map(async () => {
@@ -288,7 +314,7 @@ describe('the store in PostgreSQL', { skip: NO_POSTGRES }, () => {
   test('several collectors write while two readers read: each reads everything once, in the order of each host', async () => {
     const url = await server.createDatabase();
     const stores = [await open(url), await open(url), await open(url)];
-    await stores[0]!.noteArrivals(true);
+    await stores[0]!.noteArrivals(NOW_US);
     const written = new Map<string, string[]>();
     let isWriting = true;
     const write = async (store: Store, names: readonly string[]) => {

@@ -47,7 +47,7 @@ describe('copies of stores', { skip: NO_POSTGRES }, () => {
     server = await PostgresServer.start();
     filled = lasting.directory();
     const store = openStore(filled);
-    await store.noteArrivals(true);
+    await store.noteArrivals(NOW_US);
     await fillStore(store, NOW_US);
     const busy = stream(host('busy'));
     const records = Array.from({ length: CALLS }, (_, at) =>
