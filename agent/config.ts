@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
+import { HOST_PORT } from '../common/host_address.ts';
 import { ENDPOINT_SERVICES } from '../protocol/endpoints.ts';
 import { identifier, label } from '../protocol/text.ts';
 
@@ -155,6 +156,19 @@ export const agentSettings = lookSettings.extend({
     .max(3_600)
     .default(60)
     .describe('Interval of coverage reports: whether the capture was live, and what was lost.'),
+  metrics_listen: z
+    .string()
+    .regex(HOST_PORT, 'must be ADDRESS:PORT, such as 127.0.0.1:9464 or [::1]:9464')
+    .optional()
+    .describe(
+      'Address and port at which the agent serves its own metrics for Prometheus (/metrics). Only loopback, unless metrics_remote is on. Default: none are served.',
+    ),
+  metrics_remote: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Allow a metrics_listen that other machines reach. It has no encryption and no authentication: let a firewall admit Prometheus only.',
+    ),
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

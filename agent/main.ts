@@ -8,6 +8,9 @@ import { CoverageReporter } from './coverage/coverage_reporter.ts';
 import { HostIdentity } from './host/host_identity.ts';
 import { bootId } from './linux/boot_id.ts';
 import { LiveWatch } from './live_watch.ts';
+import type { AgentReadings } from './metrics/agent_metrics.ts';
+import { CallCounts } from './metrics/call_counts.ts';
+import { metricsAddress, serveMetrics } from './metrics/serve_metrics.ts';
 import { collectorAddress } from './outbox/collector_address.ts';
 import { Ledger } from './outbox/ledger.ts';
 import { Outbox, toCollector } from './outbox/outbox.ts';
@@ -66,12 +69,15 @@ export async function startAgent(
   await using opening = new AsyncDisposableStack();
   opening.defer(() => identity.stop());
   const collector = collectorAddress(settings, identity.facts.id, log);
+  const metricsAt = metricsAddress(settings);
   let outbox: Outbox | null = null;
   /** Calls before the host's id is known. The rate limit of the metadata service bounds their number. */
   const earlyCalls: { call: Call; isProven: boolean }[] = [];
   const calls = { seen: 0, v1: 0 };
+  const counts = new CallCounts();
   const onCall = (call: Call, isProven: boolean) => {
     calls.seen += 1;
+    counts.add(call);
     if (isV1Use(judgedFields(call))) calls.v1 += 1;
     if (outbox === null) earlyCalls.push({ call, isProven });
     else outbox.call(call, isProven);
@@ -100,12 +106,17 @@ export async function startAgent(
   watch.onMoment = (moment) => void reporter.reportClockStep(moment);
   const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
   const stateTimer = startStateFile(opened, settings, log);
+  const metrics =
+    metricsAt === null
+      ? null
+      : await serveMetrics(metricsAt, metricsSource(settings, watch, opened, counts), log);
   opening.move();
   return {
     state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuckReason() }),
     async stop() {
       clearInterval(timer);
       clearInterval(stateTimer);
+      await metrics?.stop();
       identity.stop();
       // Packets that were captured until the end of the last report are read before the capture ends.
       await reporter.finish((end) => watch.stop(end));
@@ -138,6 +149,31 @@ function openOutbox(
     sink: toCollector(collector, { host, agentVersion: VERSION, log }),
     log,
   });
+}
+
+function metricsSource(settings: AgentSettings, watch: LiveWatch, outbox: Outbox, calls: CallCounts) {
+  const readings = (oldestSeconds: number): AgentReadings => {
+    const { connected, kept, bytes, fault } = outbox.delivery();
+    const { kernelConnections, seenConnections } = watch.coverage();
+    const { user, system } = process.cpuUsage();
+    return {
+      ...{ version: VERSION, attribution: watch.attribution.way, calls, kernelConnections, seenConnections },
+      counters: { ...watch.counters(), ...outbox.counters() },
+      isLive: watch.isLive,
+      watchedSeconds: watch.moment().liveMs / 1000,
+      isConnected: connected,
+      spool: {
+        ...{ bytes, maxBytes: settings.spool_max_bytes, records: kept, oldestSeconds },
+        isFailing: fault !== null,
+      },
+      process: {
+        cpuSeconds: (user + system) / 1e6,
+        residentBytes: process.memoryUsage.rss(),
+        startSeconds: performance.timeOrigin / 1000,
+      },
+    };
+  };
+  return { spoolDir: settings.spool_dir, readings };
 }
 
 function startStateFile(outbox: Outbox, settings: AgentSettings, log: Logger): NodeJS.Timeout {

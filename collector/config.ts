@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
-import { bareHost, isLoopback } from '../common/host_address.ts';
+import { HOST_PORT, type HostPort, hostPortOf, isLoopback } from '../common/host_address.ts';
 import { OperatorError } from '../common/operator_error.ts';
 import { checkProxySettings, proxyShape } from './access_settings.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
@@ -38,10 +38,7 @@ export const storePlace = placeText.meta({ secret: true });
 export const collectorSettings = z.object({
   listen: z
     .string()
-    .regex(
-      /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/,
-      'must be ADDRESS:PORT, such as 127.0.0.1:8787 or [::1]:8787',
-    )
+    .regex(HOST_PORT, 'must be ADDRESS:PORT, such as 127.0.0.1:8787 or [::1]:8787')
     .default('127.0.0.1:8787')
     .describe('Address and port to listen on, for agents and people. Port 0 selects a free port.'),
   public_url: z
@@ -227,9 +224,8 @@ export function ownerRules({ owner_rules }: Pick<CollectorSettings, 'owner_rules
 }
 
 /** Returns host and port of `listen`. The host has no brackets. */
-export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): { host: string; port: number } {
-  const colon = listen.lastIndexOf(':');
-  return { host: bareHost(listen.slice(0, colon)), port: Number(listen.slice(colon + 1)) };
+export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): HostPort {
+  return hostPortOf(listen);
 }
 
 /** Tells whether listening there means every address of this machine, however the address is spelled. */

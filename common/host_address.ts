@@ -16,3 +16,18 @@ export function isLoopback(host: string): boolean {
   }
   return isIP(bare) === 4 && bare.startsWith('127.');
 }
+
+export interface HostPort {
+  /** Without brackets. */
+  host: string;
+  port: number;
+}
+
+/** Matches ADDRESS:PORT. An IPv6 address stands in brackets. */
+export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/;
+
+/** Divides a text that matches `HOST_PORT`. */
+export function hostPortOf(text: string): HostPort {
+  const colon = text.lastIndexOf(':');
+  return { host: bareHost(text.slice(0, colon)), port: Number(text.slice(colon + 1)) };
+}

@@ -58,7 +58,7 @@ export const LOSSES_OF_THE_CALLER: ReadonlySet<string> = new Set([
 ]);
 
 /** Losses among the spool's own counters, which only heartbeats report. */
-const SPOOL_LOSSES: readonly string[] = [
+export const SPOOL_LOSSES: readonly string[] = [
   'overflowed',
   'lost',
   'oversize',

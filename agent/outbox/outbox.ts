@@ -145,10 +145,12 @@ export class Outbox {
    * Returns the state of delivery. `kept`: records that wait for the collector. `fault`: the reason why they
    * cannot be written to disk; null when they can.
    */
-  delivery(): { connected: boolean; kept: number; fault: string | null } {
+  delivery(): { connected: boolean; kept: number; bytes: number; fault: string | null } {
+    const { records, bytes } = this.#spool.report();
     return {
       connected: this.#sink.counters()['connected'] === 1,
-      kept: this.#spool.report().records,
+      kept: records,
+      bytes,
       fault: this.#spool.fault,
     };
   }

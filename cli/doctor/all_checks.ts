@@ -19,6 +19,7 @@ import { engines } from './engines.ts';
 import { identity } from './identity.ts';
 import { kernel } from './kernel.ts';
 import { listening } from './listening.ts';
+import { metrics } from './metrics.ts';
 import { network } from './network.ts';
 import { spool } from './spool.ts';
 import { store } from './store.ts';
@@ -35,6 +36,7 @@ const AGENT_CHECKS: readonly Check<AgentSide>[] = [
   agent,
   spool,
   collectorLink,
+  metrics,
 ];
 const COLLECTOR_CHECKS: readonly Check<CollectorSide>[] = [configuration, listening, certificate, store];
 

@@ -1,10 +1,10 @@
 /**
  * Checks the records that wait for the collector: their number and age, losses, and the space on the disk.
  */
-import { accessSync, constants, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ledger, type LedgerEntry } from '../../agent/outbox/ledger.ts';
-import { scanFrames } from '../../agent/outbox/record_frame.ts';
+import { oldestTime, segmentsIn } from '../../agent/outbox/spool_age.ts';
 import {
   type AgentSide,
   AS_ROOT,
@@ -52,7 +52,7 @@ export const spool: Check<AgentSide> = {
       );
     }
     const entry = Ledger.read(directory);
-    const segments = readdirSync(directory).filter((name) => /^[a-z0-9]+-\d{16}\.log$/.test(name));
+    const segments = segmentsIn(directory);
     const bytes = segments.reduce(
       (sum, name) => sum + (statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0),
       0,
@@ -108,37 +108,6 @@ function judge(
     );
   }
   return findings;
-}
-
-/**
- * Returns the time of the oldest record that waits, in milliseconds since 1970; null when no record has a
- * time.
- */
-function oldestTime(entry: LedgerEntry, directory: string, segments: string[]): number | null {
-  let oldest: number | null = null;
-  for (const [lane, { cursor }] of Object.entries(entry.lanes)) {
-    const first = segments.filter((name) => name.startsWith(`${lane}-`)).sort()[0];
-    if (first === undefined) continue;
-    let content: Buffer;
-    try {
-      content = readFileSync(join(directory, first));
-    } catch {
-      continue; // the agent has delivered and deleted this segment meanwhile
-    }
-    const record = scanFrames(content).records.find(({ number }) => number >= cursor);
-    const time = record === undefined ? Number.NaN : timeOf(record.payload);
-    if (!Number.isNaN(time) && (oldest === null || time < oldest)) oldest = time;
-  }
-  return oldest;
-}
-
-function timeOf(payload: Buffer): number {
-  const { call, rollup, coverage } = JSON.parse(payload.toString('utf8')) as {
-    call?: { time: string };
-    rollup?: { last_time: string };
-    coverage?: { end: string };
-  };
-  return Date.parse(call?.time ?? rollup?.last_time ?? coverage?.end ?? '');
 }
 
 function spaceFinding(directory: string, maxGrowth: number): Finding {
