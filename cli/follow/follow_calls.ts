@@ -30,7 +30,8 @@ export interface FollowOptions {
   afterTime: string | null;
   /** Stores a position. The lines before it are written. */
   save: (cursor: string, time: string) => void;
-  linesOf: (calls: readonly ServedCall[]) => Iterable<string>;
+  /** Calls of a list have no time at which they were stored. */
+  linesOf: (calls: readonly (ServedCall & { stored?: string })[]) => Iterable<string>;
   output: FollowedOutput;
   /** Pages of calls that are stored already; they are printed first where no position is given. */
   stored: ((ask: Ask) => AsyncGenerator<readonly ServedCall[]>) | null;

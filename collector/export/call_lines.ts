@@ -7,7 +7,9 @@ import { shapeOf } from './shapes.ts';
 /** Log records in one line of OTLP. A line stays far below the 4 MB that receivers take. */
 const OTLP_RECORDS = 100;
 
-type LinesOf = (calls: readonly ServedCall[]) => Iterable<string>;
+/** A call, with the time at which the collector stored it where that is known. */
+type Stored = ServedCall & { stored?: string };
+type LinesOf = (calls: readonly Stored[]) => Iterable<string>;
 
 /** Returns null where the name is none of a shape for lines. Each line ends with a line feed. */
 export function shapedCallLines(name: string | undefined): LinesOf | null {
@@ -22,14 +24,16 @@ export function shapedCallLines(name: string | undefined): LinesOf | null {
   }
 }
 
-function* otlpLines(calls: readonly ServedCall[]): Generator<string> {
+function* otlpLines(calls: readonly Stored[]): Generator<string> {
   for (let at = 0; at < calls.length; at += OTLP_RECORDS) {
     const values = [...valuesOf('otlp', calls.slice(at, at + OTLP_RECORDS))];
     yield `${otlpJsonLine(values)}\n`;
   }
 }
 
-function* valuesOf(name: 'otlp' | 'ocsf' | 'ecs', calls: readonly ServedCall[]): Generator<JsonObject> {
+function* valuesOf(name: 'otlp' | 'ocsf' | 'ecs', calls: readonly Stored[]): Generator<JsonObject> {
   const shape = shapeOf(name);
-  for (const call of calls) yield* shape.toValues({ stream: 'calls', call });
+  for (const { stored, ...call } of calls) {
+    yield* shape.toValues({ stream: 'calls', call, stored: stored ?? null });
+  }
 }

@@ -40,6 +40,8 @@ export interface ArrivedCalls {
   calls: Call[];
   /** Position of each of them. */
   positions: number[];
+  /** When each of them was stored, in microseconds since 1970. */
+  storedUs: number[];
   /** Position after which the following calls come. */
   next: number;
   /** The first and the last position that was read, with the ids of their calls (hexadecimal digits), which may be deleted. */
@@ -127,25 +129,28 @@ export function endsOf(keys: readonly CallKey[], positions: readonly number[]): 
 export interface StoredNote {
   last: number;
   calls: number;
+  storedUs: number;
   keys: Uint8Array;
 }
 
-/** Returns the keys behind a position, at most `limit`, with their positions. `notes` are in their order. */
+/** Returns the keys behind a position, at most `limit`, with their positions and times. `notes` are in their order. */
 export function keysBehind(
   notes: readonly StoredNote[],
   after: number,
   limit: number,
-): { keys: CallKey[]; positions: number[] } {
+): { keys: CallKey[]; positions: number[]; storedUs: number[] } {
   const keys: CallKey[] = [];
   const positions: number[] = [];
-  for (const { last, calls, keys: bytes } of notes) {
+  const times: number[] = [];
+  for (const { last, calls, storedUs, keys: bytes } of notes) {
     const first = last - calls + 1;
     const from = Math.max(0, after + 1 - first);
     keysOf(bytes, from, limit - keys.length).forEach((key, at) => {
       keys.push(key);
       positions.push(first + from + at);
+      times.push(storedUs);
     });
     if (keys.length >= limit) break;
   }
-  return { keys, positions };
+  return { keys, positions, storedUs: times };
 }

@@ -4,7 +4,7 @@
  * reader that was away for less than the retention loses nothing.
  */
 import type { Call } from '../../protocol/call.ts';
-import type { ServedCall } from '../contract/served_call.ts';
+import type { FollowedCall } from '../contract/followed_calls.ts';
 import type { ArrivalStore } from './arrivals.ts';
 import { toTimestamp } from './time.ts';
 
@@ -24,7 +24,7 @@ export interface FollowCursor {
 }
 
 export interface FollowedPage {
-  calls: ServedCall[];
+  calls: FollowedCall[];
   next: FollowCursor;
   /** Calls between the cursor and `next` that were deleted before they were read. */
   deleted: number;
@@ -72,10 +72,10 @@ export class FollowedCalls {
     if (last < position) throw new LostPlaceError(RESTORED);
     // The call at the position is read as well, where there is one, to compare it.
     const from = Math.max(0, position - 1);
-    const { calls, positions, next, ends } = await this.#store.arrivals(from, limit + 1);
+    const { calls, positions, storedUs, next, ends } = await this.#store.arrivals(from, limit + 1);
     if (ends !== null && ends[0].position === position && id !== NO_ID && ends[0].id !== id)
       throw new LostPlaceError(RESTORED);
-    const found: ServedCall[] = [];
+    const found: FollowedCall[] = [];
     let reached = ends === null || next <= position ? after : { sinceUs, position: next, id: ends[1].id };
     let characters = 0;
     for (const [at, call] of calls.entries()) {
@@ -87,7 +87,7 @@ export class FollowedCalls {
         reached = { sinceUs, position: positions[at - 1]!, id: before.id.replaceAll('-', '') };
         break;
       }
-      found.push({ ...call, offender: this.#offenderOf(call) });
+      found.push({ ...call, offender: this.#offenderOf(call), stored: toTimestamp(storedUs[at]!) });
     }
     return {
       calls: found,

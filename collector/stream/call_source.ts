@@ -2,6 +2,7 @@
 import type { Call } from '../../protocol/call.ts';
 import type { ServedCall } from '../contract/served_call.ts';
 import type { ArrivalStore } from '../store/arrivals.ts';
+import { toTimestamp } from '../store/time.ts';
 import type { StreamPage, StreamSource, Waiting } from './stream_source.ts';
 
 export class CallSource implements StreamSource {
@@ -33,10 +34,13 @@ export class CallSource implements StreamSource {
   }
 
   async read(after: number, limit: number): Promise<StreamPage> {
-    const { calls, positions, next } = await this.#store.arrivals(after, limit);
+    const { calls, positions, storedUs, next } = await this.#store.arrivals(after, limit);
     const items = calls.map((call, at) => {
       const served: ServedCall = { ...call, offender: this.#offenderOf(call) };
-      return { position: positions[at]!, item: { stream: 'calls' as const, call: served } };
+      return {
+        position: positions[at]!,
+        item: { stream: 'calls' as const, call: served, stored: toTimestamp(storedUs[at]!) },
+      };
     });
     return { items, next };
   }

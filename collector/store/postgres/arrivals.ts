@@ -76,12 +76,12 @@ export class ArrivalsReader {
     await givePositions(this.#pool);
     return this.#pool.transaction(async (session) => {
       const notes = await session.query<StoredNote>(
-        `SELECT last, calls, keys FROM arrivals WHERE last > $1 AND last < $2 AND last - calls < $3 ORDER BY last`,
+        `SELECT last, calls, stored_us AS "storedUs", keys FROM arrivals WHERE last > $1 AND last < $2 AND last - calls < $3 ORDER BY last`,
         [after, after + limit + MAX_NOTED, after + limit],
       );
-      const { keys, positions } = keysBehind(notes, after, limit);
+      const { keys, positions, storedUs } = keysBehind(notes, after, limit);
       const found: ArrivedCalls = {
-        ...{ calls: [], positions: [], next: positions.at(-1) ?? after },
+        ...{ calls: [], positions: [], storedUs: [], next: positions.at(-1) ?? after },
         ends: endsOf(keys, positions),
       };
       const rows = await rawCalls(session, keys);
@@ -91,6 +91,7 @@ export class ArrivalsReader {
         if (call === null) continue;
         found.calls.push(call);
         found.positions.push(positions[place]!);
+        found.storedUs.push(storedUs[place]!);
       }
       return found;
     }, 'ISOLATION LEVEL REPEATABLE READ READ ONLY');

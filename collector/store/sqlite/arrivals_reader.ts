@@ -32,7 +32,9 @@ export class ArrivalsReader {
 
   constructor(database: DatabaseSync) {
     this.#statements = {
-      notes: database.prepare('SELECT last, calls, keys FROM arrivals WHERE last > ? ORDER BY last'),
+      notes: database.prepare(
+        'SELECT last, calls, stored_us AS storedUs, keys FROM arrivals WHERE last > ? ORDER BY last',
+      ),
       call: database.prepare('SELECT * FROM calls WHERE time_us = ? AND id = ?'),
       kind: database.prepare(`SELECT ${KIND_COLUMNS} FROM kinds WHERE id = ?`),
       shape: database.prepare(`SELECT ${SHAPE_COLUMNS} FROM shapes WHERE id = ?`),
@@ -54,10 +56,10 @@ export class ArrivalsReader {
   /** See `ArrivalStore`. */
   arrivals(after: number, limit: number): ArrivedCalls {
     this.#parts.trim();
-    const { keys, positions } = keysBehind(this.#notes(after, limit), after, limit);
+    const { keys, positions, storedUs } = keysBehind(this.#notes(after, limit), after, limit);
     const hosts = new Map<number, HostFacts>();
     const found: ArrivedCalls = {
-      ...{ calls: [], positions: [], next: positions.at(-1) ?? after },
+      ...{ calls: [], positions: [], storedUs: [], next: positions.at(-1) ?? after },
       ends: endsOf(keys, positions),
     };
     keys.forEach(({ host, timeUs, id }, at) => {
@@ -67,6 +69,7 @@ export class ArrivalsReader {
       if (call === null) return;
       found.calls.push(call);
       found.positions.push(positions[at]!);
+      found.storedUs.push(storedUs[at]!);
     });
     return found;
   }

@@ -119,7 +119,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       page: async (after, limit) => {
         asked.push(['followed', after, limit]);
         return {
-          calls: [{ ...makeCall(), offender: '0123456789abcdef' }],
+          calls: [{ ...makeCall(), offender: '0123456789abcdef', stored: '2026-11-29T08:00:00.000000Z' }],
           next: { ...after, position: after.position + 3 },
           deleted: 2,
           waiting: 9,

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { CollectorClient } from '../../../../cli/collector_client/collector_client.ts';
 import { CALLS_LOST, type FollowOptions, followCalls } from '../../../../cli/follow/follow_calls.ts';
-import type { ServedCall } from '../../../../collector/contract/served_call.ts';
+import type { FollowedCall } from '../../../../collector/contract/followed_calls.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { makeCall } from '../../../support/collector/calls.ts';
 
@@ -15,8 +15,12 @@ afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
 });
 
-const served = (): ServedCall => ({ ...makeCall(), offender: '0123456789abcdef' });
-const page = (next: string, calls: readonly ServedCall[] = [], deleted = 0, waiting = 1): Answer => {
+const served = (): FollowedCall => ({
+  ...makeCall(),
+  offender: '0123456789abcdef',
+  stored: '2026-11-29T08:00:00.000000Z',
+});
+const page = (next: string, calls: readonly FollowedCall[] = [], deleted = 0, waiting = 1): Answer => {
   return (response) => {
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ items: calls, next, deleted, waiting }));

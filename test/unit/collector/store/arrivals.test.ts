@@ -58,7 +58,7 @@ test('notes give back their keys behind every position', () => {
         const notes = groups.flatMap((keys) =>
           notesOf(keys).map(({ calls, keys: bytes }) => {
             last += calls;
-            return { last, calls, keys: bytes };
+            return { last, calls, storedUs: last * 7, keys: bytes };
           }),
         );
         const found = keysBehind(

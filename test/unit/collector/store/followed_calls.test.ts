@@ -99,6 +99,7 @@ class Followed {
 }
 
 test('calls come in the order of their arrival, and waiting ones are counted', async () => {
+  const beganMs = Date.now();
   const followed = new Followed();
   await followed.write(0, 1);
   const { next: start } = await followed.calls.begin();
@@ -110,6 +111,11 @@ test('calls come in the order of their arrival, and waiting ones are counted', a
     first.slice(0, 2).map((id) => [id, OFFENDER]),
   );
   assert.equal(page.waiting, 2);
+  // The store has the kernel's clock.
+  for (const { stored } of page.calls) {
+    assert.match(stored, /^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z$/);
+    assert.ok(Date.parse(stored) >= beganMs - 1000 && Date.parse(stored) <= Date.now() + 1000, stored);
+  }
   const rest = await followed.readAll(page.next);
   assert.deepEqual([rest.ids, rest.deleted, rest.waiting], [[first[2], ...second], 0, 0]);
 });
