@@ -51,10 +51,10 @@ export class CallSource implements StreamSource {
   }
 
   async passed(position: number): Promise<void> {
-    const { followedUs, deletedUpTo } = await this.#store.arrivalsBehind(0);
+    const { last, followedUs, deletedUpTo } = await this.#store.arrivalsBehind(0);
     const isFollowed = followedUs !== null && followedUs >= (await this.#followedSinceUs());
-    // A reader that was away may come back for every call that is still there.
-    await this.#store.forgetArrivals(isFollowed ? Math.min(position, deletedUpTo) : position);
+    // A reader that was away may come back for every call that is still there, and a new one may have begun just now.
+    await this.#store.forgetArrivals(Math.min(position, isFollowed ? deletedUpTo : last));
   }
 
   /** Ends the notes where nobody follows calls. Called where no destination wants them. */
