@@ -20,6 +20,7 @@ const FLOW_SECONDS = 600;
 /** Answers that one network may bring before the provider is asked no more. Those that end in a session do not count. */
 const FAILED_PER_NETWORK_PER_MINUTE = 30;
 const MAX_COUNTED = 4096;
+/** Refusals for the same reason are logged as a warning this often, and the others at the level debug. */
 const REFUSAL_LOG_INTERVAL_MS = 10_000;
 /** Reasons that an admin must hear of, and which are not for the person to mend. */
 const LOGGED_ALWAYS: ReadonlySet<RefusalReason> = new Set(['no_role', 'groups_omitted']);
@@ -48,7 +49,8 @@ export class OidcSignIn {
   readonly #failed: TokenBuckets;
   readonly #refusals = new Map<RefusalReason, number>(REFUSAL_REASONS.map((reason) => [reason, 0]));
   #signIns = 0;
-  #lastLogMs = Number.NEGATIVE_INFINITY;
+  /** When each reason was last logged as a warning. */
+  readonly #warnedMs = new Map<RefusalReason, number>();
 
   constructor(
     options: OidcOptions,
@@ -192,9 +194,10 @@ export class OidcSignIn {
     const { reason } = error;
     this.#refusals.set(reason, this.#refusals.get(reason)! + 1);
     const now = performance.now();
-    if (!LOGGED_ALWAYS.has(reason) && now - this.#lastLogMs < REFUSAL_LOG_INTERVAL_MS) return error;
-    this.#lastLogMs = now;
-    this.#log.warn(
+    const sinceMs = now - (this.#warnedMs.get(reason) ?? Number.NEGATIVE_INFINITY);
+    const isWarned = LOGGED_ALWAYS.has(reason) || sinceMs >= REFUSAL_LOG_INTERVAL_MS;
+    if (isWarned) this.#warnedMs.set(reason, now);
+    this.#log[isWarned ? 'warn' : 'debug'](
       { from: remoteAddress, reason, cause: causeText(error) },
       'refused a sign-in by OpenID Connect',
     );
@@ -216,6 +219,9 @@ function tooMany(): SignInRefusal {
 /** Says what happened, without the answers that openid-client keeps beside its messages: those may have tokens. */
 function causeText(error: unknown): string {
   const texts: string[] = [];
-  for (let each: unknown = error; each instanceof Error; each = each.cause) texts.push(each.message);
+  for (let each: unknown = error; each instanceof Error; each = each.cause) {
+    // The message of the JSON parser quotes the answer around the mistake, which can be a part of a token.
+    texts.push(each instanceof SyntaxError ? 'the answer is not valid JSON' : each.message);
+  }
   return texts.join(': ').slice(0, 1000);
 }

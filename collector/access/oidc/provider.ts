@@ -26,8 +26,8 @@ export interface Redeemed {
 export class Provider {
   readonly #options: OidcOptions;
   readonly #now: () => number;
-  #known: { configuration: client.Configuration; ms: number } | null = null;
-  #asking: Promise<client.Configuration> | null = null;
+  #known: { metadata: client.ServerMetadata; ms: number } | null = null;
+  #asking: Promise<client.ServerMetadata> | null = null;
 
   constructor(options: OidcOptions, now: () => number) {
     this.#options = options;
@@ -42,10 +42,18 @@ export class Provider {
     };
   }
 
-  /** Reads the discovery document, unless that was done lately. Throws `SignInRefusal`. */
+  /**
+   * Reads the discovery document, unless that was done lately. Throws `SignInRefusal`. openid-client keeps the keys of a
+   * provider for minutes with the configuration. A new one for each sign-in reads the keys of now: one that the provider
+   * has just begun to use counts, and one that it has withdrawn does not.
+   */
   async discover(): Promise<client.Configuration> {
+    return this.#configured(new client.Configuration(await this.#metadata(), ...this.#client()));
+  }
+
+  async #metadata(): Promise<client.ServerMetadata> {
     const known = this.#known;
-    if (known !== null && Math.abs(this.#now() - known.ms) < DISCOVERY_MS) return known.configuration;
+    if (known !== null && Math.abs(this.#now() - known.ms) < DISCOVERY_MS) return known.metadata;
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = null;
     });
@@ -53,30 +61,19 @@ export class Provider {
       return await this.#asking;
     } catch (error) {
       // The endpoints of before most likely still work, and say for themselves if they do not.
-      if (known !== null) return known.configuration;
+      if (known !== null) return known.metadata;
       throw this.#refusalOf(error);
     }
   }
 
-  async #ask(): Promise<client.Configuration> {
-    const { issuer, clientId, clientSecret } = this.#options;
+  async #ask(): Promise<client.ServerMetadata> {
+    const { issuer } = this.#options;
     const server = new URL(issuer);
-    const configuration = await client.discovery(
-      server,
-      clientId,
-      { client_secret: clientSecret },
-      authentication(clientSecret),
-      {
-        timeout: REQUEST_TIMEOUT_SECONDS,
-        [client.customFetch]: providerFetch,
-        execute: [
-          // The signature of the ID token is checked against the provider's keys, which are read again when they change.
-          client.enableNonRepudiationChecks,
-          // The settings allow an issuer without TLS on this machine only.
-          ...(server.protocol === 'http:' ? [client.allowInsecureRequests] : []),
-        ],
-      },
-    );
+    const configuration = await client.discovery(server, ...this.#client(), {
+      timeout: REQUEST_TIMEOUT_SECONDS,
+      [client.customFetch]: providerFetch,
+      execute: this.#isLocal() ? [client.allowInsecureRequests] : [],
+    });
     const named = configuration.serverMetadata().issuer;
     // openid-client accepts any tenant of Entra ID for the issuer "common": then every tenant could make up groups.
     if (URL.parse(named)?.href !== server.href) {
@@ -85,8 +82,28 @@ export class Provider {
         `The identity provider at ${issuer} calls itself ${named}. Set oidc_issuer to the address that it calls itself.`,
       );
     }
-    this.#known = { configuration, ms: this.#now() };
+    const metadata = configuration.serverMetadata();
+    this.#known = { metadata, ms: this.#now() };
+    return metadata;
+  }
+
+  #client(): [clientId: string, metadata: { client_secret: string }, authentication: client.ClientAuth] {
+    const { clientId, clientSecret } = this.#options;
+    return [clientId, { client_secret: clientSecret }, authentication(clientSecret)];
+  }
+
+  #configured(configuration: client.Configuration): client.Configuration {
+    configuration.timeout = REQUEST_TIMEOUT_SECONDS;
+    configuration[client.customFetch] = providerFetch;
+    // The signature of the ID token is checked against the provider's keys.
+    client.enableNonRepudiationChecks(configuration);
+    if (this.#isLocal()) client.allowInsecureRequests(configuration);
     return configuration;
+  }
+
+  /** The settings allow an issuer without TLS on this machine only. */
+  #isLocal(): boolean {
+    return new URL(this.#options.issuer).protocol === 'http:';
   }
 
   /** Returns the address at which the person signs in. Throws `SignInRefusal`. */

@@ -4,7 +4,7 @@ import type { CustomFetchOptions } from 'openid-client';
 /** Time for one request, with its answer. */
 export const REQUEST_TIMEOUT_SECONDS = 10;
 /** A document of keys or of metadata has some kilobytes, and a token with many groups some more. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
+export const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** The provider gave no answer of its own: no connection, no time, or a failure of its server. */
 export class ProviderAwayError extends Error {
