@@ -20,6 +20,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
     summary: 'Set state, owner, ticket and notes of an offender',
     load: () => import('./commands/triage.ts'),
   },
+  owners: {
+    summary: 'Manage and test the rules that name owners of offenders',
+    load: () => import('./commands/owners.ts'),
+  },
   readiness: {
     summary: 'Show which hosts are proven safe for HttpTokens=required',
     load: () => import('./commands/readiness.ts'),

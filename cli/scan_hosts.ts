@@ -1,7 +1,7 @@
 /** Asks a collector which hosts are ready, for `imdswatch scan`: over HTTP, or in its store on this machine. */
 import * as z from 'zod';
 import { host as hostShape } from '../collector/contract/host.ts';
-import type { InsightOptions, StorePlace } from '../collector/local.ts';
+import type { JudgingOptions, StorePlace } from '../collector/local.ts';
 import type { WatchedHost } from '../scan/readiness.ts';
 import type { CollectorClient } from './collector_client/collector_client.ts';
 import { localReport } from './local_report.ts';
@@ -20,7 +20,7 @@ const served = hostShape.pick({
 const detail = z.object({ readiness: z.object({ offenders: z.array(z.object({ title: z.string() })) }) });
 
 /** Throws `OperatorError` when the store cannot be opened. */
-export async function hostsInStore(place: StorePlace, options: InsightOptions): Promise<WatchedHost[]> {
+export async function hostsInStore(place: StorePlace, options: JudgingOptions): Promise<WatchedHost[]> {
   return localReport(place, options, async ({ insight }) => {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - options.readinessWindowDays * 86_400_000_000;

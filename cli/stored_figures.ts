@@ -2,7 +2,7 @@
 import type { Reconciliation } from '../collector/contract/cloud.ts';
 import {
   type CloudFigures,
-  type InsightOptions,
+  type JudgingOptions,
   openForReading,
   type StorePlace,
   supplyCloudFigures,
@@ -10,7 +10,7 @@ import {
 
 export interface FiguresDestination {
   place: StorePlace;
-  judging: InsightOptions;
+  judging: JudgingOptions;
   /** Says where the figures came from, for the audit log. */
   source: string;
 }

@@ -190,7 +190,7 @@ export const collectorSettings = z.object({
     .array(ownerRuleText)
     .default([])
     .describe(
-      'Owners of workloads, separated by commas; the first rule that matches counts. namespace:PATTERN=OWNER, and so for unit, image and path (script or executable); a * stands for any text. tag:KEY: the value of this tag is the owner. tag:KEY=OWNER, tag:KEY:PATTERN=OWNER: all hosts of the workload must match.',
+      'Owners of workloads, separated by commas; the first rule that matches counts. Rules of "imdswatch owners" and of the page come before them. namespace:PATTERN=OWNER, and so for unit, image and path (script or executable); a * stands for any text. account:PATTERN=OWNER, tag:KEY=OWNER, tag:KEY:PATTERN=OWNER: all hosts of the workload must match. tag:KEY: the value of this tag is the owner.',
     ),
   metrics_group_tag: z
     .string()

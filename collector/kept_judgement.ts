@@ -60,8 +60,8 @@ export interface KeptJudgementOptions {
   lease: Pick<Lease, 'take' | 'start' | 'stop' | 'held'>;
   insight: Pick<Insight, 'boardWithHeld' | 'untriaged' | 'placeSums' | 'fleet' | 'groupsOf'>;
   store: Pick<StoreQueries, 'profiles'>;
-  /** Settings and release: an answer of a collector with others is not used. */
-  madeWith: unknown;
+  /** Returns settings, rules and release: an answer of a collector with others is not used. */
+  madeWith: () => unknown;
   defaultWindowDays: number;
   log: Logger;
   leastHosts?: number;
@@ -76,7 +76,8 @@ type Reader<T> = (parts: readonly unknown[], asOfUs: number) => Promise<T>;
 
 export class KeptJudgement implements KeptAnswers {
   readonly #options: KeptJudgementOptions;
-  readonly #madeWith: string;
+  /** That of the round which goes on. */
+  #roundMadeWith = '';
   readonly #heads = new Map<string, KeptHead>();
   readonly #known = new Map<string, Kept<unknown>>();
   readonly #loading = new Map<string, Promise<Kept<unknown> | null>>();
@@ -99,7 +100,6 @@ export class KeptJudgement implements KeptAnswers {
 
   constructor(options: KeptJudgementOptions) {
     this.#options = options;
-    this.#madeWith = createHash('sha256').update(JSON.stringify(options.madeWith)).digest('hex').slice(0, 16);
     this.#dueMs = performance.now() + FIRST_MS;
   }
 
@@ -189,6 +189,7 @@ export class KeptJudgement implements KeptAnswers {
 
   async #judge(): Promise<void> {
     const { insight, admin, defaultWindowDays, leastHosts = LEAST_HOSTS } = this.#options;
+    this.#roundMadeWith = this.#madeWith();
     const untilUs = Math.ceil(this.#nowUs() / 1e6) * 1e6;
     const question = { window: { sinceUs: untilUs - defaultWindowDays * DAY_US, untilUs } };
     const { board, held } = (await readingOf(() => insight.boardWithHeld(question))).value;
@@ -228,9 +229,11 @@ export class KeptJudgement implements KeptAnswers {
   /** Throws `LeaseLostError` where another collector judges by now. */
   async #keep(name: string, asOfUs: number, value: unknown, parts: readonly unknown[]): Promise<void> {
     const { admin, lease } = this.#options;
-    const head = { name, asOfUs, madeWith: this.#madeWith };
+    const madeWith = this.#roundMadeWith;
+    const head = { name, asOfUs, madeWith };
     const packed = await packParts(parts);
     if (this.#stopped) throw new Error('this collector is ending');
+    if (madeWith !== this.#madeWith()) throw new Error('the rules of owners have changed meanwhile');
     const { held } = lease;
     await admin.transaction('kept_answers', async (store) => {
       if (held !== null) await store.leases.check(held);
@@ -250,7 +253,7 @@ export class KeptJudgement implements KeptAnswers {
     }
     const head = this.#heads.get(name);
     if (head === undefined) return null;
-    if (head.madeWith !== this.#madeWith) this.#counters.made_otherwise += 1;
+    if (head.madeWith !== this.#madeWith()) this.#counters.made_otherwise += 1;
     else this.#counters.too_old += 1;
     return null;
   }
@@ -261,7 +264,7 @@ export class KeptJudgement implements KeptAnswers {
   }
 
   #isUsable(head: KeptHead | undefined): boolean {
-    return head !== undefined && head.madeWith === this.#madeWith && this.#isOfNow(head.asOfUs);
+    return head !== undefined && head.madeWith === this.#madeWith() && this.#isOfNow(head.asOfUs);
   }
 
   #isOfNow(asOfUs: number): boolean {
@@ -330,6 +333,10 @@ export class KeptJudgement implements KeptAnswers {
       // The database is away. The next step tries again, and pages meet the same error.
       this.#options.log.debug({ reason: (error as Error).message }, 'kept answers could not be renewed');
     }
+  }
+
+  #madeWith(): string {
+    return createHash('sha256').update(JSON.stringify(this.#options.madeWith())).digest('hex').slice(0, 16);
   }
 
   #ageSeconds(): number {

@@ -15,15 +15,19 @@ import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
 import { NO_PROXY } from './access/proxy_identity.ts';
 import { ADMIN } from './admin/admin_schema.ts';
 import type { AdminStore } from './admin/admin_store.ts';
+import { OWNER_RULES_QUESTION, type StoredOwnerRules, storedOwnerRules } from './admin/owner_rules.ts';
 import { ALL_TRIAGE, triageRecords } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
 import type { PlanTargetQuestion } from './contract/enforcement.ts';
+import type { OwnerRules, OwnerRulesChange } from './contract/owner.ts';
 import type { TriageRecord } from './contract/triage.ts';
 import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
+import type { OwnerRule } from './insight/owner_rules.ts';
 import type { ReaderPlace } from './opened_data.ts';
+import { changeOwnerRules, ownersOf, servedRules } from './owner_watch.ts';
 import { dataNowUs, readingOf, sourceText } from './store/reading.ts';
 import { openForReading as openDatabaseForReading } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
@@ -59,7 +63,7 @@ export type { Comparison } from './transfer/compare_stores.ts';
 export { type CopyReport, copyStore } from './transfer/copy_store.ts';
 export type { InvariantName } from './transfer/invariants.ts';
 export { type Place, placeOf } from './transfer/places.ts';
-export type { Access, Actor, Destinations, InsightOptions, StorePlace, StoreQueries };
+export type { Access, Actor, Destinations, StorePlace, StoreQueries };
 
 /** The databases of a data_dir, and the schema that this release brings each one to. */
 export const DATABASES: readonly { file: string; schemaVersion: number }[] = [FINDINGS, ADMIN].map(
@@ -96,6 +100,12 @@ export async function checkDatabase(url: string, readers: ReaderPlace): Promise<
   return (await import('./postgres_place.ts')).checkDatabase(url, readers);
 }
 
+/** Says how findings are judged, from settings. */
+export interface JudgingOptions extends Omit<InsightOptions, 'owners' | 'triage' | 'now' | 'isPart'> {
+  /** Rules of the setting `owner_rules`. Those that admins set come before them. */
+  ownerRules?: readonly OwnerRule[];
+}
+
 /** Findings as they are committed at each question, and what they mean. */
 export interface LocalFindings {
   store: StoreQueries;
@@ -105,12 +115,14 @@ export interface LocalFindings {
 }
 
 /** Opens the findings for reading, with the triage of offenders. Collectors may go on writing both. */
-export async function openForReading(place: StorePlace, options: InsightOptions): Promise<LocalFindings> {
+export async function openForReading(place: StorePlace, options: JudgingOptions): Promise<LocalFindings> {
+  const stored = await storedRules(place);
+  const { owners } = ownersOf(options.ownerRules ?? [], stored);
   const store = await openQuestions(place);
   const triage = () => storedTriage(place);
   return {
     store,
-    insight: new Insight(store, { triage, ...options }),
+    insight: new Insight(store, { triage, owners: () => owners, ...options }),
     enforcement: new EnforcementQuestions(store, options),
     close: () => store.close(),
   };
@@ -124,18 +136,40 @@ export type ReportFindings = Pick<LocalFindings, 'store' | 'insight'>;
  */
 export async function makeReport<T>(
   place: StorePlace,
-  options: InsightOptions,
+  options: JudgingOptions,
   work: (findings: ReportFindings) => Promise<T>,
 ): Promise<{ report: T; source: string | null }> {
+  const stored = await storedRules(place);
+  const { owners } = ownersOf(options.ownerRules ?? [], stored);
   const store = await openReports(place);
   const triage = () => storedTriage(place);
   const now = () => dataNowUs(Date.now() * 1000) / 1000;
   try {
-    const insight = new Insight(store, { triage, now, ...options });
+    const insight = new Insight(store, { triage, now, owners: () => owners, ...options });
     const { value, reading } = await readingOf(() => work({ store, insight }));
     return { report: value, source: sourceText(reading) };
   } finally {
     await store.close();
+  }
+}
+
+/** Returns the owner rules in the order in which they are asked. */
+export async function readOwnerRules(
+  place: StorePlace,
+  settingRules: readonly OwnerRule[],
+): Promise<OwnerRules> {
+  return servedRules(await storedRules(place), settingRules);
+}
+
+async function storedRules(place: StorePlace): Promise<StoredOwnerRules | null> {
+  if (isCopyOfFindings(place)) return null;
+  if (place.store !== undefined) return withAdminData(place, (admin) => admin.ownerRules.read());
+  const database = openDatabaseForReading(place.data_dir, ADMIN);
+  try {
+    const value = database.prepare(OWNER_RULES_QUESTION).get()?.['value'];
+    return storedOwnerRules(value === undefined ? undefined : JSON.parse(String(value)));
+  } finally {
+    database.close();
   }
 }
 
@@ -172,8 +206,10 @@ async function withAdminData<T>(place: StorePlace, work: (admin: AdminStore) => 
 export interface LocalAdmin {
   access: Access;
   destinations: Destinations;
-  /** It writes its own entries of the audit log. */
+  /** It writes its own entries of the audit log, and so does the next. */
   triage: Pick<AdminStore['triage'], 'change'>;
+  /** Replaces the owner rules that admins set. Throws as `changeOwnerRules` does. */
+  changeOwnerRules(change: OwnerRulesChange): Promise<void>;
   /** Name of the user who runs the command, for the audit log. */
   actor: Actor;
   /** Appends an entry to the audit log. */
@@ -203,6 +239,9 @@ export async function withAdmin<T>(
         access,
         destinations: new Destinations(admin),
         triage: admin.triage,
+        changeOwnerRules: async (change) => {
+          await changeOwnerRules(admin, change, actor);
+        },
         actor,
         audit: (action, subject, detail) =>
           admin.auditLog.append(

@@ -39,6 +39,7 @@ import { JUDGEMENT_LEASE_MS, KeptJudgement } from './kept_judgement.ts';
 import { LiveFeed } from './live/live_feed.ts';
 import { oidcOptions } from './oidc_settings.ts';
 import type { OpenedData } from './opened_data.ts';
+import { OwnerWatch } from './owner_watch.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
 import { FollowedCalls } from './store/followed_calls.ts';
@@ -147,12 +148,14 @@ async function compose(
     writer,
     log,
   });
+  const owners = await OwnerWatch.open({ admin, settingRules: ownerRules(settings), log });
+  endings.push(() => owners.stop());
   const judging = {
     readinessWindowDays: settings.readiness_window_days,
     readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
     silentAfterSeconds: settings.silent_after_seconds,
     rules,
-    ownerRules: ownerRules(settings),
+    owners: () => owners.owners(),
   };
   const triage = () => admin.triage.all();
   const deciding = new Insight(store, { ...judging, triage });
@@ -165,9 +168,9 @@ async function compose(
     lease: judgementLease,
     insight: answers,
     store,
-    madeWith: [
+    madeWith: () => [
       ...[VERSION, keptDays, judging.readinessMaxMissingSeconds, judging.silentAfterSeconds],
-      ...[settings.helper_programs, settings.release_patterns, settings.owner_rules],
+      ...[settings.helper_programs, settings.release_patterns, owners.owners().tagKeys],
     ],
     defaultWindowDays: keptDays,
     log,
@@ -188,6 +191,7 @@ async function compose(
     });
     return { calls, insight: new CoalescedInsight(own, { onChange }) };
   });
+  owners.onChange(() => views.forget());
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
   const alerts = new Alerts({ admin, lease, insight: deciding, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);
@@ -228,6 +232,7 @@ async function compose(
     writer: writer.counters(),
     access: { ...access.counters(), ...oidc?.counters() },
     insight: views.counters(),
+    owners: owners.counters(),
     judgement: kept.counters(),
     live: live.counters(),
     alerts: alerts.counters(),
@@ -245,6 +250,7 @@ async function compose(
     oidc,
     alerts,
     triage: admin.triage,
+    owners,
     plans: admin.plans,
     store: {
       putCloudCounts: (counts) => store.putCloudCounts(counts),

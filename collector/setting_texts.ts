@@ -2,7 +2,7 @@
 import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { OperatorError } from '../common/operator_error.ts';
-import { ownerRule } from './insight/owner_rules.ts';
+import { OWNER_RULE_FORMS, ownerRule } from './insight/owner_rules.ts';
 import { hasPassword, isDatabaseUrl, parseDatabaseUrl } from './store/postgres/database_url.ts';
 import { releasePattern } from './store/release_names.ts';
 
@@ -29,7 +29,7 @@ export const ownerRuleText = z.string().refine((text) => {
   } catch {
     return false;
   }
-}, 'must be namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER');
+}, `must be ${OWNER_RULE_FORMS}`);
 
 export const databaseUrlText = z.string().superRefine(checkDatabaseUrl);
 

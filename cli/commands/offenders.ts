@@ -6,7 +6,7 @@ import * as z from 'zod';
 import type { BurnDown, FixFirst } from '../../collector/contract/fix_first.ts';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
-import type { InsightOptions, StorePlace, StoreQueries } from '../../collector/local.ts';
+import type { JudgingOptions, StorePlace, StoreQueries } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { CollectorClient } from '../collector_client/collector_client.ts';
 import { localReport } from '../local_report.ts';
@@ -137,7 +137,7 @@ async function localFixFirst(settings: z.infer<typeof offendersSettings>): Promi
 export async function readOffenders(
   place: StorePlace,
   { sinceMs, all }: { sinceMs: number | null; all: boolean },
-  options: InsightOptions,
+  options: JudgingOptions,
 ): Promise<Offender[]> {
   return localReport(place, options, async ({ store, insight }) => {
     const window = await windowSince(store, sinceMs);

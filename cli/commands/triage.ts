@@ -3,7 +3,6 @@
  * collector on this machine, which may be running, or by the API of one elsewhere.
  */
 import * as z from 'zod';
-import type { Offender } from '../../collector/contract/offender.ts';
 import {
   type Triage,
   type TriageChange,
@@ -15,6 +14,7 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { CollectorClient } from '../collector_client/collector_client.ts';
 import { requireAdmin } from '../collector_client/require_admin.ts';
 import { createLogger } from '../log.ts';
+import { namedOffender } from '../named_offender.ts';
 import { changeTriage, offendersOf } from '../remote_questions.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
@@ -93,7 +93,7 @@ async function changeHere(
   const { insight, close } = await openForReading(settings, judgingOptions(settings));
   try {
     const window = { sinceUs: 0, untilUs: Date.now() * 1000 };
-    const { id, title } = named(wanted, await insight.offenders({ window }));
+    const { id, title } = namedOffender(wanted, await insight.offenders({ window }));
     const joined = (await insight.triageRecords(id)).filter((record) => record !== id);
     await withAdmin(settings, createLogger('warn', 'triage'), ({ triage, actor }) =>
       triage.change({ workload: id, title, joined }, change, actor, Date.now()),
@@ -106,30 +106,11 @@ async function changeHere(
 
 async function changeThere(wanted: string, change: TriageChange, client: CollectorClient): Promise<Changed> {
   await requireAdmin(client, 'to change the triage');
-  const { id, title } = named(wanted, await offendersOf(client, { since: 'all', withHarmless: true }));
-  return { title, changed: await changeTriage(client, id, change) };
-}
-
-/** Returns the offender with this id or title. Throws `OperatorError`: 1 for none, 2 for several. */
-function named(wanted: string, all: readonly Offender[]): Offender {
-  const found = all.filter(
-    ({ id, title, releases }) =>
-      id === wanted || title === wanted || releases.some((release) => release.id === wanted),
+  const { id, title } = namedOffender(
+    wanted,
+    await offendersOf(client, { since: 'all', withHarmless: true }),
   );
-  const [offender] = found;
-  if (offender === undefined) {
-    throw new OperatorError(
-      1,
-      `There is no offender "${wanted}". "imdswatch offenders --json" lists their ids and names.`,
-    );
-  }
-  if (found.length > 1) {
-    throw new OperatorError(
-      2,
-      `${found.length} offenders have the name "${wanted}". Give an id: ${found.map(({ id }) => id).join(', ')}.`,
-    );
-  }
-  return offender;
+  return { title, changed: await changeTriage(client, id, change) };
 }
 
 /** A day stands for its end in UTC. */

@@ -3,7 +3,7 @@
 import type { EnforcementHost } from '../../collector/contract/enforcement.ts';
 import { DAY_US } from '../../collector/contract/window.ts';
 import {
-  type InsightOptions,
+  type JudgingOptions,
   type LocalFindings,
   openForReading,
   plansUnderWay,
@@ -23,7 +23,7 @@ export interface OpenFindings extends Findings {
 }
 
 /** Throws `OperatorError` where there are no findings. */
-export async function openFindings(place: StorePlace, options: InsightOptions): Promise<OpenFindings> {
+export async function openFindings(place: StorePlace, options: JudgingOptions): Promise<OpenFindings> {
   const { enforcement, insight, close } = await openForReading(place, options);
   return {
     hosts: async (ids) =>

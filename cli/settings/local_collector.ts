@@ -3,7 +3,7 @@
  * too.
  */
 import { collectorSettings, ownerRules, workloadRules } from '../../collector/config.ts';
-import type { InsightOptions } from '../../collector/local.ts';
+import type { JudgingOptions } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { collectorAccessShape } from './collector_access_shape.ts';
 import type { SharedFile } from './settings.ts';
@@ -45,7 +45,7 @@ export function judgingOptions(settings: {
   helper_programs: string[];
   release_patterns: string[];
   owner_rules: string[];
-}): InsightOptions {
+}): JudgingOptions {
   return {
     readinessWindowDays: settings.readiness_window_days,
     readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,

@@ -6,6 +6,7 @@ import { CertifiedHosts } from './certified_hosts.ts';
 import { FindingRows } from './finding_rows.ts';
 import { KeptAnswerRows } from './kept_answers.ts';
 import { Leases } from './leases.ts';
+import { OwnerRuleRows } from './owner_rules.ts';
 import { PlanRows } from './plans.ts';
 import { Sessions } from './sessions.ts';
 import { StoredSettings } from './stored_settings.ts';
@@ -24,6 +25,7 @@ export interface AdminStore {
   readonly settings: Methods<StoredSettings>;
   readonly alerts: Methods<AlertRows>;
   readonly triage: Methods<TriageRows>;
+  readonly ownerRules: Methods<OwnerRuleRows>;
   readonly plans: Methods<PlanRows>;
   readonly leases: Methods<Leases>;
   readonly cursors: Methods<StreamCursors>;
@@ -49,6 +51,7 @@ export class SqlAdminStore implements AdminStore {
   readonly settings: StoredSettings;
   readonly alerts: AlertRows;
   readonly triage: TriageRows;
+  readonly ownerRules: OwnerRuleRows;
   readonly plans: PlanRows;
   readonly leases: Leases;
   readonly cursors: StreamCursors;
@@ -66,6 +69,7 @@ export class SqlAdminStore implements AdminStore {
     this.settings = new StoredSettings(sql);
     this.alerts = new AlertRows(sql);
     this.triage = new TriageRows(sql);
+    this.ownerRules = new OwnerRuleRows(sql);
     this.plans = new PlanRows(sql);
     this.leases = new Leases(sql);
     this.cursors = new StreamCursors(sql);

@@ -27,6 +27,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { offenderRoutes } from './routes/offenders.ts';
 import { oidcRoutes } from './routes/oidc.ts';
 import { overviewRoutes } from './routes/overview.ts';
+import { ownerRoutes } from './routes/owners.ts';
 import { planRoutes } from './routes/plans.ts';
 import { progressRoutes } from './routes/progress.ts';
 import { readinessRoutes } from './routes/readiness.ts';
@@ -99,6 +100,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   storageRoutes(app, parts);
   alertRoutes(app, parts);
   triageRoutes(app, parts);
+  ownerRoutes(app, parts);
   planRoutes(app, parts);
   serveDocument(app);
 

@@ -13,7 +13,7 @@ import { refusalOfScoped } from './scoped_routes.ts';
 
 const SESSION_PATH = `${API_PREFIX}/session`;
 const SIGN_IN_WAYS_PATH = `${API_PREFIX}/sign-in-ways`;
-const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/alert/destinations`];
+const ADMIN_READS = ['tokens', 'alert/destinations', 'owner-rules'].map((name) => `${API_PREFIX}/${name}`);
 const AUDITOR_READS = [`${API_PREFIX}/audit`];
 /** Questions that are too long for an address, and change nothing. */
 export const READING_POSTS = ['hosts', 'calls', 'watched'].map((name) => `${API_PREFIX}/enforcement/${name}`);

@@ -13,6 +13,7 @@ import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { LiveFeed } from '../live/live_feed.ts';
+import type { OwnerWatch } from '../owner_watch.ts';
 import type { FollowedCalls } from '../store/followed_calls.ts';
 import type { ReaderState } from '../store/postgres/standby_reader.ts';
 import type { Store } from '../store/store.ts';
@@ -112,7 +113,7 @@ export interface ApiParts {
   /** Findings, by what whoever asks may see. */
   views: ViewsOfPeople;
   /** Answers of the store itself, for what changes something. */
-  deciding: Methods<Insight, 'offender' | 'triageRecords'>;
+  deciding: Methods<Insight, 'offender' | 'triageRecords' | 'explainOwner'>;
   enforcement: Methods<
     EnforcementQuestions,
     'hosts' | 'hostsAfter' | 'refusedCalls' | 'newHosts' | 'acceptedCalls' | 'hostsOfCaller' | 'watched'
@@ -122,6 +123,7 @@ export interface ApiParts {
   oidc: Methods<OidcSignIn, 'name' | 'begin' | 'finish' | 'clearCookie' | 'endSessionUrl'> | null;
   alerts: AlertService;
   triage: Pick<AdminStore['triage'], 'change'>;
+  owners: Methods<OwnerWatch, 'rules' | 'change' | 'look'>;
   plans: Pick<AdminStore['plans'], 'underWayFor' | 'report' | 'all' | 'one' | 'steps'>;
   store: FindingsStore;
   /** Says what an acknowledgement is worth in the store now. */

@@ -7,6 +7,7 @@ const NARROWED = [
   '/fix-first',
   '/burn-down',
   '/offenders',
+  '/owners',
   '/hosts',
   '/readiness',
   '/groups',
@@ -20,6 +21,7 @@ const WITHOUT_HOSTS = ['/session', '/openapi.json', '/retention', '/storage'];
 const REASONS: Record<string, string> = {
   '/calls/arrivals': 'Positions in the order of arrival count the calls of all hosts.',
   '/alerts': 'An alert can be about hosts of the whole fleet.',
+  '/owner-rules': 'Rules name the owners of workloads on hosts of the whole fleet.',
   '/alert': 'Destinations get alerts about the whole fleet.',
   '/plans': 'A plan can change hosts of the whole fleet.',
   '/enforcement': 'A change is safe only if the whole group of an instance is known.',

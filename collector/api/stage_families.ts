@@ -330,6 +330,28 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
     'live.relay_failures': 'send',
     'live.relay_connections_lost': 'listen',
   }),
+  single(
+    'owner_rules',
+    'Rules that name owners of workloads, as this collector knows them.',
+    'owners.rules',
+    true,
+  ),
+  single(
+    'owner_rules_unreadable',
+    'Stored owner rules that this release cannot read. They name no owner.',
+    'owners.rules_unreadable',
+    true,
+  ),
+  single(
+    'owner_rules_changes_total',
+    'Changes of the owner rules that this collector follows.',
+    'owners.changes',
+  ),
+  single(
+    'owner_rules_reads_failed_total',
+    'Attempts to read the owner rules that failed. The rules stay as they were known.',
+    'owners.reads_failed',
+  ),
   family('retention_runs_total', 'Runs of retention, by result.', 'result', {
     'retention.runs': 'succeeded',
     'retention.failures': 'failed',

@@ -22,7 +22,7 @@ export const triage = z.object({
   /** Why there is an exception. */
   reason: z.string().nullable(),
   owner: z.string().nullable(),
-  /** `person`: somebody set the owner. `rule`: the setting `owner_rules` names it. */
+  /** `person`: somebody set the owner. `rule`: an owner rule names it. */
   owner_by: z.enum(['person', 'rule']).nullable(),
   /** Address of a ticket. */
   ticket: z.string().nullable(),

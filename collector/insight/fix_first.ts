@@ -21,6 +21,8 @@ export interface HeldWorkload {
   kinds: readonly CountedCalls[];
   /** Values of the tags that name owners, on the hosts where it calls IMDSv1; null for hosts without. */
   tags: ReadonlyMap<string, readonly (string | null)[]>;
+  /** The accounts of these hosts. */
+  accounts: readonly string[];
 }
 
 /** The held hosts at one moment. What to fix first is worked out of them and of the triage of now. */
@@ -85,7 +87,8 @@ export class HeldHosts {
       [...this.workloads].map(([id, { kinds, profiles }]) => {
         const valuesOf = (key: string) => new Set([...profiles].map(({ tags }) => tagValue(tags, key)));
         const tags = new Map(tagKeys.map((key) => [key, [...valuesOf(key)]]));
-        return [id, { kinds: [...kinds.values()], tags }];
+        const accounts = new Set([...profiles].flatMap((profile) => profile['cloud.account.id'] ?? []));
+        return [id, { kinds: [...kinds.values()], tags, accounts: [...accounts].sort() }];
       }),
     );
   }
@@ -134,13 +137,12 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window' 
     agentless_groups: cover.barredGroups,
     fixes: cover.steps.map((step): Fix => {
       const identity = identities.get(step.workload)!;
-      const { kinds, tags } = held.workloads.get(step.workload)!;
-      const valuesOf = (key: string) => tags.get(key) ?? [];
+      const { kinds, tags, accounts } = held.workloads.get(step.workload)!;
       return {
         id: step.workload,
         title: titleOf(identity),
         severity: severityOf(tally([...kinds])),
-        triage: triage.of(identity, valuesOf),
+        triage: triage.of(identity, { tag: (key) => tags.get(key) ?? [], accounts }),
         hosts: step.hosts,
         frees: step.frees,
         freed: step.freed,

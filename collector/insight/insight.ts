@@ -13,6 +13,7 @@ import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
 import type { Group, GroupDetail } from '../contract/group.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup, Verdict } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
+import type { OwnerExplanation } from '../contract/owner.ts';
 import type { Window } from '../contract/window.ts';
 import { narrows } from '../store/host_filter.ts';
 import type { HostProfile, IdentityTotals, PlaceSums, Scope, StoreQueries } from '../store/store.ts';
@@ -42,14 +43,14 @@ import {
   type JudgedBrief,
 } from './host_judge.ts';
 import { describeHost, describeSummary, type HostSummary, verdictCounts, worstHostFirst } from './hosts.ts';
-import { describeOffender, MAX_LISTED, type UntriagedOffender } from './offenders.ts';
+import { describeOffender, MAX_LISTED, titleOf, type UntriagedOffender } from './offenders.ts';
 import { Progress } from './progress.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
 import { readinessGroupsOf } from './readiness_groups.ts';
 import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
-import { type EndedTriage, type TriageOptions, TriageReader } from './triage_reader.ts';
+import { type EndedTriage, type TriageOptions, TriageReader, valuesOf } from './triage_reader.ts';
 import { sumsOfPlaces, type WorkloadSums } from './workload_sums.ts';
 
 const MAX_DETAIL_HOSTS = 1000;
@@ -194,7 +195,7 @@ export class Insight {
     const triage = await this.#triage.now();
     return offenders.map(({ offender, identity, tags }) => ({
       ...offender,
-      triage: triage.of(identity, (key) => tags[key] ?? []),
+      triage: triage.of(identity, valuesOf({ tags, accounts: offender.accounts })),
     }));
   }
 
@@ -298,7 +299,7 @@ export class Insight {
     const refOf = (hostId: string) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId });
     return {
       ...offender,
-      triage: triage.of(identity, (key) => hosts?.tags[key] ?? []),
+      triage: triage.of(identity, valuesOf(hosts)),
       window: stamps(window),
       advice,
       all_hosts: latest.map(({ hostId, callsV1, firstUs, lastUs, lastV1Us }) => ({
@@ -508,6 +509,35 @@ export class Insight {
   /** Returns the workloads that were fixed and called again, and those whose exception is over. */
   async endedTriage(): Promise<EndedTriage[]> {
     return this.#triage.ended();
+  }
+
+  /** Returns who owns a workload, and why; null where no workload has this id. Its hosts are those of the whole time. */
+  async explainOwner(givenId: string): Promise<OwnerExplanation | null> {
+    const [identity] = await this.#store.identities([givenId]);
+    if (identity === undefined) return null;
+    const { id } = identity;
+    const tagKeys = this.#triage.tagKeys();
+    const window = { sinceUs: 0, untilUs: this.#nowUs() };
+    const scope: Scope = { window, hosts: null, identities: [id] };
+    const [[hosts], triage] = await Promise.all([
+      this.#store.workloadHosts(scope, { latest: 0, tagKeys }),
+      this.#triage.now(),
+    ]);
+    const values = valuesOf(hosts ?? null);
+    const { owner, owner_by } = triage.of(identity, values);
+    return {
+      ...{ id, title: titleOf(identity), owner, owner_by },
+      found: this.#triage.ownerOf(identity, values),
+      facts: {
+        namespace: identity.k8sNamespace,
+        unit: identity.unit,
+        image: identity.image,
+        script: identity.script,
+        executable: identity.executable,
+        accounts: [...values.accounts],
+        tags: Object.fromEntries(tagKeys.map((key) => [key, [...values.tag(key)]])),
+      },
+    };
   }
 
   /** Returns the stored triage of a workload, which can be that of a release of it; empty where there is none. */

@@ -1,34 +1,45 @@
-/** The owner of a workload by the rules of the setting `owner_rules`. Pure. The first rule that matches counts. */
+/** The owner of a workload by rules. Pure. The first rule that matches counts. */
 import type { Identity } from '../store/store.ts';
+import { type Pattern, patternOf } from './text_pattern.ts';
 
-const MAX_OWNER_CHARACTERS = 100;
+export const MAX_OWNER_CHARACTERS = 100;
+export const OWNER_RULE_FORMS =
+  'namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, account:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER';
 
-interface WorkloadRule {
-  kind: 'namespace' | 'unit' | 'image' | 'path';
-  pattern: RegExp;
+interface PatternRule {
+  /** The rule as somebody wrote it. */
+  text: string;
+  kind: 'namespace' | 'unit' | 'image' | 'path' | 'account';
+  pattern: Pattern;
   owner: string;
 }
 interface TagRule {
+  text: string;
   kind: 'tag';
   key: string;
   /** Null: any value. */
-  pattern: RegExp | null;
+  pattern: Pattern | null;
   /** Null: the owner is the value of the tag. */
   owner: string | null;
 }
-export type OwnerRule = WorkloadRule | TagRule;
+export type OwnerRule = PatternRule | TagRule;
 
-/** Returns the values that a tag has on the hosts of a workload, null for hosts without it. Each is enough once. */
-export type TagValues = (key: string) => readonly (string | null)[];
+/** The facts about the hosts of a workload that rules look at. Each value is enough once. */
+export interface HostValues {
+  /** Returns the values that a tag has on them, null for hosts without it. */
+  tag: (key: string) => readonly (string | null)[];
+  /** The accounts that are known. */
+  accounts: readonly string[];
+}
 
-type OwnedIdentity = Pick<Identity, 'executable' | 'script' | 'image' | 'unit' | 'k8sNamespace'>;
+export type OwnedIdentity = Pick<Identity, 'executable' | 'script' | 'image' | 'unit' | 'k8sNamespace'>;
 
 /**
- * Reads a rule: `namespace:PATTERN=OWNER`, and so for `unit`, `image` and `path`; `tag:KEY`, whose value is the owner;
+ * Reads a rule: `namespace:PATTERN=OWNER`, and so for `unit`, `image`, `path` and `account`; `tag:KEY`, whose value is the owner;
  * `tag:KEY=OWNER`; `tag:KEY:PATTERN=OWNER`. A `*` in a pattern stands for any text. Throws `RangeError`.
  */
 export function ownerRule(text: string): OwnerRule {
-  const [, kind = '', rest = ''] = /^(namespace|unit|image|path|tag):(.+)$/su.exec(text) ?? [];
+  const [, kind = '', rest = ''] = /^(namespace|unit|image|path|account|tag):(.+)$/su.exec(text) ?? [];
   const equals = rest.lastIndexOf('=');
   const left = equals === -1 ? rest : rest.slice(0, equals);
   const owner = equals === -1 ? null : rest.slice(equals + 1).trim();
@@ -36,36 +47,41 @@ export function ownerRule(text: string): OwnerRule {
   const isValid =
     left !== '' && (owner === null ? isTag : owner !== '' && owner.length <= MAX_OWNER_CHARACTERS);
   if (kind === '' || !isValid) {
-    throw new RangeError(
-      `"${text}" is no owner rule. Write namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER.`,
-    );
+    throw new RangeError(`"${text}" is no owner rule. Write ${OWNER_RULE_FORMS}.`);
   }
-  if (!isTag) return { kind: kind as WorkloadRule['kind'], pattern: patternOf(left), owner: owner! };
-  if (owner === null) return { kind: 'tag', key: left, pattern: null, owner };
+  if (!isTag) return { text, kind: kind as PatternRule['kind'], pattern: patternOf(left), owner: owner! };
+  if (owner === null) return { text, kind: 'tag', key: left, pattern: null, owner };
   // Keys of AWS have colons themselves, such as aws:autoscaling:groupName: the pattern begins after the last one.
   const colon = left.startsWith('aws:') && left.split(':').length < 4 ? -1 : left.lastIndexOf(':');
-  if (colon < 1) return { kind: 'tag', key: left, pattern: null, owner };
-  return { kind: 'tag', key: left.slice(0, colon), pattern: patternOf(left.slice(colon + 1)), owner };
+  if (colon < 1) return { text, kind: 'tag', key: left, pattern: null, owner };
+  return { text, kind: 'tag', key: left.slice(0, colon), pattern: patternOf(left.slice(colon + 1)), owner };
 }
 
 /**
- * Returns the owner of a workload, or null where no rule matches. A rule about a tag matches where all hosts of the
- * workload have it, with one owner: a workload of two teams belongs to neither.
+ * Returns the first rule that names the owner of a workload, or null where none does. A rule about tags or accounts matches
+ * where all hosts of the workload agree: a workload of two teams belongs to neither.
  */
-export function ownerOf(
+export function ruleFor(
   rules: readonly OwnerRule[],
   identity: OwnedIdentity,
-  valuesOf: TagValues,
-): string | null {
+  values: HostValues,
+): { owner: string; rule: OwnerRule } | null {
   for (const rule of rules) {
-    const owner = rule.kind === 'tag' ? tagOwner(rule, valuesOf(rule.key)) : workloadOwner(rule, identity);
-    if (owner !== null) return owner;
+    const owner =
+      rule.kind === 'tag' ? tagOwner(rule, values.tag(rule.key)) : patternOwner(rule, identity, values);
+    if (owner !== null) return { owner, rule };
   }
   return null;
 }
 
-function workloadOwner({ kind, pattern, owner }: WorkloadRule, identity: OwnedIdentity): string | null {
-  const texts: Record<WorkloadRule['kind'], (string | null)[]> = {
+function patternOwner(
+  { kind, pattern, owner }: PatternRule,
+  identity: OwnedIdentity,
+  { accounts }: HostValues,
+): string | null {
+  if (kind === 'account')
+    return accounts.length > 0 && accounts.every((account) => pattern.test(account)) ? owner : null;
+  const texts: Record<Exclude<PatternRule['kind'], 'account'>, (string | null)[]> = {
     namespace: [identity.k8sNamespace],
     unit: [identity.unit],
     image: [identity.image],
@@ -84,9 +100,4 @@ function tagOwner({ pattern, owner }: TagRule, values: readonly (string | null)[
   );
   const [only] = owners;
   return owners.size === 1 ? (only ?? null) : null;
-}
-
-function patternOf(text: string): RegExp {
-  const parts = text.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 's');
 }

@@ -1,4 +1,5 @@
 /** The triage of a workload as it is now: what was set, unless it ended by itself. Pure. */
+import type { FoundOwner } from '../contract/owner.ts';
 import type { Triage, TriageRecord, TriageState } from '../contract/triage.ts';
 import { toTimestamp } from '../store/time.ts';
 
@@ -23,8 +24,8 @@ export interface TriageFacts {
   lastV1Us: number | null;
   /** Microseconds since 1970. */
   nowUs: number;
-  /** The owner by the setting `owner_rules`. */
-  ruleOwner: string | null;
+  /** The owner by a rule. */
+  ruleOwner: FoundOwner | null;
 }
 
 /**
@@ -40,7 +41,7 @@ export function triageOf(records: readonly TriageRecord[], facts: TriageFacts): 
     );
   const triage = first?.triage ?? UNTOUCHED;
   if (triage.owner !== null || facts.ruleOwner === null) return triage;
-  return { ...triage, owner: facts.ruleOwner, owner_by: 'rule' };
+  return { ...triage, owner: facts.ruleOwner.owner, owner_by: 'rule' };
 }
 
 function describe(record: TriageRecord, { lastV1Us, nowUs }: TriageFacts): Triage {

@@ -1,21 +1,24 @@
 /** Reads the triage of workloads: what is stored, and the calls that end it. */
+import type { FoundOwner } from '../contract/owner.ts';
 import type { Triage, TriageRecord } from '../contract/triage.ts';
-import type { Identity } from '../store/store.ts';
+import type { Identity, WorkloadHosts } from '../store/store.ts';
 import type { WorkloadQueries } from '../store/workload_queries.ts';
 import { titleOf } from './offenders.ts';
-import { type OwnerRule, ownerOf, type TagValues } from './owner_rules.ts';
+import type { HostValues } from './owner_rules.ts';
+import { NO_OWNERS, type Owners } from './owners.ts';
 import { triageOf } from './triage.ts';
 
 export interface TriageOptions {
   /** Returns what is stored. Default: nothing. */
   triage?: () => Promise<readonly TriageRecord[]>;
-  ownerRules?: readonly OwnerRule[];
+  /** Returns who owns what, as it is now. Default: nobody owns anything. */
+  owners?: () => Owners;
 }
 
 /** The triage of all workloads at one moment. */
 export interface TriageNow {
-  /** `valuesOf`: values of tags on the hosts of the workload, for owners by tag. */
-  of(identity: Identity, valuesOf: TagValues): Triage;
+  /** `values`: facts about the hosts of the workload, for owners by tag and by account. */
+  of(identity: Identity, values: HostValues): Triage;
   /** The same without an owner by rule. */
   stateOf(workload: string): Triage;
 }
@@ -25,6 +28,11 @@ export interface EndedTriage {
   id: string;
   title: string;
   triage: Triage;
+}
+
+/** Returns what rules look at, of the hosts of a workload; null for no host. */
+export function valuesOf(hosts: Pick<WorkloadHosts, 'tags' | 'accounts'> | null): HostValues {
+  return { tag: (key) => hosts?.tags[key] ?? [], accounts: hosts?.accounts ?? [] };
 }
 
 export class TriageReader {
@@ -40,20 +48,24 @@ export class TriageReader {
   }
 
   /** Returns the keys of the tags that name owners. */
-  tagKeys(): string[] {
-    const rules = this.#options.ownerRules ?? [];
-    return [...new Set(rules.flatMap((rule) => (rule.kind === 'tag' ? [rule.key] : [])))];
+  tagKeys(): readonly string[] {
+    return this.#owners().tagKeys;
+  }
+
+  /** Returns what names the owner of a workload if no person does. */
+  ownerOf(identity: Identity, values: HostValues): FoundOwner | null {
+    return this.#owners().find(identity, values);
   }
 
   async now(): Promise<TriageNow> {
     const nowUs = this.#nowUs();
     const byWorkload = await this.#records();
     const lastV1 = await this.#lastCalls(byWorkload);
-    const judged = (id: string, ruleOwner: string | null) =>
+    const judged = (id: string, ruleOwner: FoundOwner | null) =>
       triageOf(byWorkload.get(id) ?? [], { lastV1Us: lastV1.get(id) ?? null, nowUs, ruleOwner });
-    const rules = this.#options.ownerRules ?? [];
+    const owners = this.#owners();
     return {
-      of: (identity, valuesOf) => judged(identity.id, ownerOf(rules, identity, valuesOf)),
+      of: (identity, values) => judged(identity.id, owners.find(identity, values)),
       stateOf: (workload) => judged(workload, null),
     };
   }
@@ -74,10 +86,9 @@ export class TriageReader {
         { latest: 0, tagKeys: this.tagKeys() },
       ),
     ]);
-    const tagsOf = new Map(hosts.map(({ identity, tags }) => [identity, tags]));
+    const hostsOf = new Map(hosts.map((each) => [each.identity, each]));
     return identities.map((identity) => {
-      const tags = tagsOf.get(identity.id);
-      const triage = now.of(identity, (key) => tags?.[key] ?? []);
+      const triage = now.of(identity, valuesOf(hostsOf.get(identity.id) ?? null));
       return { id: identity.id, title: titleOf(identity), triage };
     });
   }
@@ -85,6 +96,10 @@ export class TriageReader {
   /** Returns the ids of all stored records of a workload. */
   async recordIds(workload: string): Promise<string[]> {
     return ((await this.#records()).get(workload) ?? []).map((record) => record.workload);
+  }
+
+  #owners(): Owners {
+    return this.#options.owners?.() ?? NO_OWNERS;
   }
 
   async #records(): Promise<Map<string, TriageRecord[]>> {

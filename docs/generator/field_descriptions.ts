@@ -260,7 +260,7 @@ export const ALERT_OBJECT = {
   accounts: 'all accounts in which an offender or a group was seen',
   regions: 'the same for regions',
   tags: 'tags of a host',
-  owner: 'the team or person that is responsible for an offender: [Triage](operate.md#triage)',
+  owner: 'the team or person that is responsible for an offender: [Owners](operate.md#owners)',
 };
 
 export const SEVERITY = {

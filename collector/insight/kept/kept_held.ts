@@ -14,7 +14,7 @@ interface Names {
   groups: string[][];
   agentless: string[];
   window: Held['window'];
-  workloads: [id: string, kinds: readonly CountedCalls[], tags: Tags][];
+  workloads: [id: string, kinds: readonly CountedCalls[], tags: Tags, accounts: readonly string[]][];
 }
 
 export function partsOfHeld({ hosts, workloads, agentlessGroups, window }: Held): unknown[] {
@@ -36,7 +36,7 @@ export function partsOfHeld({ hosts, workloads, agentlessGroups, window }: Held)
     groups: groupLists,
     agentless: [...agentlessGroups],
     window,
-    workloads: [...workloads].map(([id, { kinds, tags }]) => [id, kinds, [...tags]]),
+    workloads: [...workloads].map(([id, { kinds, tags, accounts }]) => [id, kinds, [...tags], accounts]),
   };
   return [...inParts(packed, HOSTS_IN_PART), names];
 }
@@ -53,9 +53,9 @@ export function heldOfParts(parts: readonly unknown[]): Held {
   return {
     hosts,
     workloads: new Map(
-      names.workloads.map(([id, kinds, tags]): [string, HeldWorkload] => [
+      names.workloads.map(([id, kinds, tags, accounts]): [string, HeldWorkload] => [
         id,
-        { kinds, tags: new Map(tags) },
+        { kinds, tags: new Map(tags), accounts },
       ]),
     ),
     agentlessGroups: new Set(names.agentless),

@@ -50,6 +50,7 @@ async function takeScreenshots(
     ['live', '/live'],
     ['tokens', '/settings/tokens'],
     ['alerts', '/settings/alerts'],
+    ['owners', '/settings/owners'],
     ['retention', '/settings/retention'],
     ['audit', '/settings/audit'],
   ];

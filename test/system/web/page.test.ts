@@ -38,6 +38,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     '/live',
     '/settings/tokens',
     '/settings/alerts',
+    '/settings/owners',
     '/settings/retention',
     '/settings/audit',
     '/nowhere',

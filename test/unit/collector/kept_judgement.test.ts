@@ -69,7 +69,7 @@ class Shared {
       lease: new Lease(this.admin, 'judgement', { durationMs: LEASE_MS }),
       insight,
       store: this.reader,
-      madeWith: ['1.0.0', days],
+      madeWith: () => ['1.0.0', days],
       defaultWindowDays: days,
       log,
       leastHosts,

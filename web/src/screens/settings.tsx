@@ -1,4 +1,4 @@
-/** The settings: tokens, alerts, retention and the audit log. Viewers see only some of them. */
+/** The settings: tokens, alerts, owners, retention and the audit log. Viewers see only some of them. */
 import type { ComponentType } from 'preact';
 import { useRoute } from 'preact-iso/router';
 import { hasRole, type Role } from '../../../collector/contract/roles.ts';
@@ -7,6 +7,7 @@ import { EmptyNotice } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { AlertSettings } from './settings_alerts.tsx';
 import { AuditLog } from './settings_audit.tsx';
+import { OwnerSettings } from './settings_owners.tsx';
 import { RetentionSettings } from './settings_retention.tsx';
 import { TokenSettings } from './settings_tokens.tsx';
 import './settings.css';
@@ -22,6 +23,7 @@ interface Section {
 const SECTIONS: Section[] = [
   { name: 'tokens', label: 'Tokens', needs: 'admin', content: TokenSettings },
   { name: 'alerts', label: 'Alerts', needs: 'viewer', wholeFleet: true, content: AlertSettings },
+  { name: 'owners', label: 'Owners', needs: 'viewer', content: OwnerSettings },
   { name: 'retention', label: 'Retention', needs: 'viewer', content: RetentionSettings },
   { name: 'audit', label: 'Audit log', needs: 'auditor', content: AuditLog },
 ];

@@ -17,9 +17,12 @@ import type { ApiParts, FindingsStore, FreshAnswers, View } from '../../../../co
 import { HttpServer } from '../../../../collector/api/server.ts';
 import { Views } from '../../../../collector/api/views.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
+import type { OwnerExplanation } from '../../../../collector/contract/owner.ts';
 import type { HostSelection, PageChoice } from '../../../../collector/insight/host_board.ts';
+import { ownerRule } from '../../../../collector/insight/owner_rules.ts';
 import type { HostFilter } from '../../../../collector/insight/question.ts';
 import { LiveFeed } from '../../../../collector/live/live_feed.ts';
+import { OwnerWatch } from '../../../../collector/owner_watch.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { makeCall } from '../calls.ts';
 import { fakeEnforcement } from './enforcement.ts';
@@ -94,10 +97,15 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     publicUrl: null,
     log,
   });
+  const owners = await OwnerWatch.open({ admin: adminStore, settingRules: [ownerRule('tag:team')], log });
   const live = new LiveFeed({ heartbeatMs: 50 });
   const parts: ApiParts = {
     views,
-    deciding: view.insight.fresh,
+    deciding: {
+      ...view.insight.fresh,
+      explainOwner: async (id) => (id === makeOffender(1).id ? explanation(id) : null),
+    },
+    owners,
     reader: () => null,
     enforcement: fakeEnforcement(asked),
     access,
@@ -206,6 +214,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       live.close();
       await server.close();
       await alerts.stop();
+      await owners.stop();
       await access.close();
       admin.close();
       rmSync(directory, { recursive: true, force: true });
@@ -309,5 +318,14 @@ function fakeStore(asked: [string, ...unknown[]][]): FindingsStore {
     },
     statistics: async () => ({ bytes: 4096, calls: CALLS, oldestCallUs: 0, identities: 30, hosts: 25 }),
     write: async () => [],
+  };
+}
+
+function explanation(id: string): OwnerExplanation {
+  const nowhere = { namespace: null, unit: null, image: null, script: null };
+  return {
+    ...{ id, title: '/opt/app', owner: 'payments', owner_by: 'rule' },
+    found: { owner: 'payments', rule: 'tag:team', source: 'setting' },
+    facts: { ...nowhere, executable: '/opt/app', accounts: [], tags: { team: ['payments'] } },
   };
 }

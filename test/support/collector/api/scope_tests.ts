@@ -70,7 +70,9 @@ async function questions(bench: ScopeBench): Promise<string[]> {
     'tag=canary-key',
     'tag=team:canary-team',
   ];
-  const lists = ['offenders', 'hosts', 'readiness', 'groups', 'calls'].map((name) => `/api/v1/${name}`);
+  const lists = ['offenders', 'owners', 'hosts', 'readiness', 'groups', 'calls'].map(
+    (name) => `/api/v1/${name}`,
+  );
   return [
     ...asked,
     ...lists.flatMap((path) => ['csv', 'ndjson', 'json'].map((format) => `${path}?format=${format}`)),
@@ -131,7 +133,7 @@ export function testScopes(name: string, server: () => PostgresServer | null): v
       }
       assert.ok(answered > 60, `${answered} answers of ${asked.length}`);
       // Without a scope the word is everywhere, so that the test would find it.
-      for (const name of ['offenders', 'hosts', 'readiness', 'groups', 'calls', 'reconciliation']) {
+      for (const name of ['offenders', 'owners', 'hosts', 'readiness', 'groups', 'calls', 'reconciliation']) {
         assert.ok(shown.has(`/api/v1/${name}`), name);
       }
     });

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ownerOf, ownerRule, type TagValues } from '../../../../collector/insight/owner_rules.ts';
+import {
+  type HostValues,
+  type OwnedIdentity,
+  ownerRule,
+  ruleFor,
+} from '../../../../collector/insight/owner_rules.ts';
 
-const nothing: Parameters<typeof ownerOf>[1] = {
+const nothing: OwnedIdentity = {
   executable: null,
   script: null,
   image: null,
@@ -10,11 +15,13 @@ const nothing: Parameters<typeof ownerOf>[1] = {
   k8sNamespace: null,
 };
 /** Returns the values of the tag on hosts that have no other tag. */
-const tagged =
-  (tag: string, ...values: (string | null)[]): TagValues =>
-  (key) =>
-    key === tag ? values : values.map(() => null);
+const tagged = (tag: string, ...values: (string | null)[]): HostValues => ({
+  tag: (key) => (key === tag ? values : values.map(() => null)),
+  accounts: [],
+});
 const hosts = (...values: (string | null)[]) => tagged('team', ...values);
+const ownerOf = (rules: readonly ReturnType<typeof ownerRule>[], identity: OwnedIdentity, on: HostValues) =>
+  ruleFor(rules, identity, on)?.owner ?? null;
 const owner = (rule: string, identity: Partial<typeof nothing>, on = hosts()) =>
   ownerOf([ownerRule(rule)], { ...nothing, ...identity }, on);
 
@@ -44,6 +51,14 @@ test('a tag names the owner where all hosts of the workload agree', () => {
   assert.equal(owner('tag:aws:autoscaling:groupName', {}, managed), 'web-blue');
   assert.equal(owner('tag:aws:autoscaling:groupName=compute', {}, managed), 'compute');
   assert.equal(owner('tag:toString', {}, hosts('web')), null);
+});
+
+test('a rule about accounts matches where all hosts of the workload are in such an account', () => {
+  const inAccounts = (...accounts: string[]): HostValues => ({ ...hosts(), accounts });
+  assert.equal(owner('account:1234*=data', {}, inAccounts('123456789012')), 'data');
+  assert.equal(owner('account:1234*=data', {}, inAccounts('123456789012', '123400000000')), 'data');
+  assert.equal(owner('account:1234*=data', {}, inAccounts('123456789012', '999999999999')), null);
+  assert.equal(owner('account:*=data', {}, inAccounts()), null);
 });
 
 test('the first rule that matches counts', () => {

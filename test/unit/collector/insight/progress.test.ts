@@ -7,6 +7,7 @@ import type { TriageChange } from '../../../../collector/contract/triage.ts';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
 import { ownerRule } from '../../../../collector/insight/owner_rules.ts';
+import { ownersByRules } from '../../../../collector/insight/owners.ts';
 import { toMicroseconds, toTimestamp } from '../../../../collector/store/time.ts';
 import { identityId, workloadIdentity } from '../../../../collector/store/workload_identity.ts';
 import { WorkloadRules } from '../../../../collector/store/workload_rules.ts';
@@ -51,7 +52,7 @@ function fleet({ nowUs = NOW_US, rules = [] as string[], releasePatterns = [] as
       silentAfterSeconds: 300,
       now: () => clock.nowUs / 1000,
       triage: () => triage.all(),
-      ownerRules: rules.map(ownerRule),
+      owners: () => ownersByRules(rules.map(ownerRule), 'setting'),
       rules: new WorkloadRules({ helperPrograms: [], releasePatterns: patterns }),
     });
   const insight = insightWith(releasePatterns);

@@ -69,7 +69,7 @@ test('of the records of workloads that were joined the least done one counts', (
 });
 
 test('the owner that a person set counts before the one by rule', () => {
-  const facts = { ...at(0), ruleOwner: 'payments' };
+  const facts = { ...at(0), ruleOwner: { owner: 'payments', rule: 'tag:team', source: 'stored' as const } };
   assert.deepEqual(
     [triageOf([], facts).owner, triageOf([], facts).owner_by, triageOf([], facts).state],
     ['payments', 'rule', 'open'],
