@@ -71,6 +71,14 @@ export const PERMISSIONS: Readonly<Record<string, Claims>> = {
     may: ['name the person that it has signed in'],
     mayNot: ['name a person from an address that is not in `proxy_trusted_addresses`'],
   },
+  'the identity provider (`oidc_issuer`)': {
+    may: ['name the person that it has signed in, and the groups that decide the role and the scope'],
+    mayNot: [
+      'let in a person without a group that a setting names',
+      'keep a session for longer than `oidc_session_hours`',
+      'end tokens and sign-in links, which work while it is away',
+    ],
+  },
   "write access to the collector's files": {
     may: ['everything'],
     mayNot: [],

@@ -12,6 +12,10 @@ import { PERMISSIONS, permissionsPart } from '../../../../docs/generator/permiss
 import { DAY_MS, HOUR_MS, MINUTE_MS, timed } from '../../../support/collector/access/access_bench.ts';
 import { NO_OPENSSL } from '../../../support/collector/access/certificates.ts';
 import {
+  providerSettings,
+  sessionsAtProvider,
+} from '../../../support/collector/access/oidc/provided_sessions.ts';
+import {
   ADMINISTRATION,
   bearer,
   DESTINATION,
@@ -21,6 +25,7 @@ import {
   withCertificate,
 } from '../../../support/collector/access/visitor_bench.ts';
 import { TOKEN } from '../../../support/collector/processes.ts';
+import { freePort } from '../../../support/free_port.ts';
 
 const PROXY_HEADER = 'x-forwarded-user';
 const KEY = 'k'.repeat(43);
@@ -322,6 +327,50 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
     'name a person from an address that is not in `proxy_trusted_addresses`': () =>
       readsNothing({ [PROXY_HEADER]: 'alice' }),
+  },
+  'the identity provider (`oidc_issuer`)': {
+    'name the person that it has signed in, and the groups that decide the role and the scope': async () => {
+      const found = await sessionsAtProvider([['admins'], ['shop'], ['shop', 'viewers']]);
+      assert.deepEqual(
+        found.map(({ name, role, scope }) => [name, role, scope]),
+        [
+          ['ada', 'admin', null],
+          ['ada', 'viewer', SCOPE],
+          ['ada', 'viewer', null],
+        ],
+      );
+    },
+    'let in a person without a group that a setting names': async () => {
+      const found = await sessionsAtProvider([[], ['Admins'], ['admins '], ['staff', 'imds']]);
+      for (const { status, name } of found) assert.deepEqual([status, name], [403, undefined]);
+    },
+    'keep a session for longer than `oidc_session_hours`': async () => {
+      await timed(async (b) => {
+        const grant = { role: 'viewer', scope: null } as const;
+        const person = { person: 'ada', name: 'ada', grant, idToken: 'sealed', detail: '', maxMs: HOUR_MS };
+        const opened = await b.access.openSession(person, null);
+        assert.ok('session' in opened);
+        b.nowMs += HOUR_MS - MINUTE_MS;
+        assert.equal((await b.bySession(opened.session))?.name, 'ada');
+        b.nowMs += MINUTE_MS;
+        assert.equal(await b.bySession(opened.session), null);
+      });
+    },
+    'end tokens and sign-in links, which work while it is away': async () => {
+      const port = await freePort();
+      const url = `http://127.0.0.1:${port}`;
+      const listen = `127.0.0.1:${port}`;
+      const away = await VisitorBench.open({ ...providerSettings('http://127.0.0.1:9', url), listen });
+      try {
+        const { secret, headers } = await away.person('admin');
+        assert.equal((await away.ask('GET', '/api/v1/tokens', headers)).status, 200);
+        const own = { origin: url };
+        for (const each of [secret, await away.signInCode('admin')])
+          assert.equal((await away.ask('POST', '/api/v1/session', own, { secret: each })).status, 201);
+      } finally {
+        await away.end();
+      }
+    },
   },
   "write access to the collector's files": {
     everything: async () => {
