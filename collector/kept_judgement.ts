@@ -26,7 +26,7 @@ import { fleetOfParts, partsOfFleet } from './insight/kept/kept_fleet.ts';
 import { heldOfParts, partsOfHeld } from './insight/kept/kept_held.ts';
 import { inParts, packParts, unpackParts } from './insight/kept/packed_parts.ts';
 import type { UntriagedOffender } from './insight/offenders.ts';
-import { dataAsOfUs, noteKept, readingOf } from './store/reading.ts';
+import { dataAsOfUs, noteKept, noteNotKept, readingOf } from './store/reading.ts';
 import type { PlaceSums, StoreQueries } from './store/store.ts';
 
 /** A collector that has ended is replaced after this time. */
@@ -85,6 +85,9 @@ export class KeptJudgement implements KeptAnswers {
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
   #dueMs: number;
+  readonly #startedUs: number;
+  /** Tells whether the fleet is large; null until this collector has judged it. */
+  #isNeeded: boolean | null = null;
   /** The end of the last round. */
   #endedMs = Number.NEGATIVE_INFINITY;
   #counters = {
@@ -101,6 +104,7 @@ export class KeptJudgement implements KeptAnswers {
   constructor(options: KeptJudgementOptions) {
     this.#options = options;
     this.#dueMs = performance.now() + FIRST_MS;
+    this.#startedUs = this.#nowUs();
   }
 
   /** Reads what there is, then goes on to look and to judge. Kept answers are never needed, so no error is thrown. */
@@ -193,7 +197,8 @@ export class KeptJudgement implements KeptAnswers {
     const untilUs = Math.ceil(this.#nowUs() / 1e6) * 1e6;
     const question = { window: { sinceUs: untilUs - defaultWindowDays * DAY_US, untilUs } };
     const { board, held } = (await readingOf(() => insight.boardWithHeld(question))).value;
-    if (board.hosts.length < leastHosts) {
+    this.#isNeeded = board.hosts.length >= leastHosts;
+    if (!this.#isNeeded) {
       this.#counters.rounds_not_needed += 1;
       await this.look();
       if (this.#heads.size > 0) await admin.keptAnswers.clear();
@@ -208,11 +213,6 @@ export class KeptJudgement implements KeptAnswers {
     const { value: offenders, reading } = await readingOf(() => insight.untriaged(question));
     const offendersUs = Math.min(askedUs, reading.asOfUs ?? askedUs);
     await this.#keep('offenders', offendersUs, offenders, inParts(offenders, ITEMS_IN_PART));
-    const placesUs = this.#nowUs();
-    const sums = await readingOf(() => insight.placeSums(question));
-    const { window, places } = sums.value;
-    const parts = [window, ...inParts(places, PLACES_IN_PART)];
-    await this.#keep('places', Math.min(placesUs, sums.reading.asOfUs ?? placesUs), sums.value, parts);
     const groupsUs = this.#nowUs();
     await readingOf(async () => {
       const fleet = await insight.fleet(question);
@@ -223,6 +223,12 @@ export class KeptJudgement implements KeptAnswers {
       }
       await this.#keep('fleet', dataAsOfUs(groupsUs), fleet, partsOfFleet(fleet));
     });
+    // The database goes through the sums of all hosts for these, so that they are the first to fail on a busy one.
+    const placesUs = this.#nowUs();
+    const sums = await readingOf(() => insight.placeSums(question));
+    const { window, places } = sums.value;
+    const parts = [window, ...inParts(places, PLACES_IN_PART)];
+    await this.#keep('places', Math.min(placesUs, sums.reading.asOfUs ?? placesUs), sums.value, parts);
     this.#counters.rounds += 1;
   }
 
@@ -252,9 +258,15 @@ export class KeptJudgement implements KeptAnswers {
       return found;
     }
     const head = this.#heads.get(name);
-    if (head === undefined) return null;
-    if (head.madeWith !== this.#madeWith()) this.#counters.made_otherwise += 1;
-    else this.#counters.too_old += 1;
+    if (head === undefined) {
+      if (this.#isNeeded ?? this.#nowUs() - this.#startedUs < MAX_AGE_US) noteNotKept('none_yet');
+    } else if (head.madeWith !== this.#madeWith()) {
+      this.#counters.made_otherwise += 1;
+      noteNotKept('other_settings');
+    } else {
+      this.#counters.too_old += 1;
+      noteNotKept('too_old');
+    }
     return null;
   }
 

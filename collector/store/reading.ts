@@ -10,6 +10,9 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { StandbyProblem } from '../contract/storage.ts';
 import { toTimestamp } from './time.ts';
 
+/** The reason why an answer was not there in advance: none was made yet, it is too old, or was made with other settings. */
+export type NotKept = 'none_yet' | 'too_old' | 'other_settings';
+
 /** Describes all that was read for one answer. Times in microseconds since 1970, by the collector's clock. */
 export interface Reading {
   /** Everything that was stored before is in what was read; null where nothing was noted. */
@@ -18,7 +21,9 @@ export interface Reading {
   viewedUs: number | null;
   /** The same for the oldest answer that was worked out in advance; null without one. */
   keptUs: number | null;
-  /** The same for the newest of what was read. */
+  /** Why an answer that large fleets have in advance was worked out now; null where none was missing. */
+  notKept: NotKept | null;
+  /** The same as `asOfUs` for the newest of what was read. */
   newestUs: number;
   /** Age of the oldest data of a standby when it was read. */
   lagUs: number;
@@ -35,6 +40,7 @@ function empty(): Reading {
     asOfUs: null,
     viewedUs: null,
     keptUs: null,
+    notKept: null,
     newestUs: 0,
     lagUs: 0,
     usedStandby: false,
@@ -64,6 +70,7 @@ export function noteIn(reading: Reading | undefined, read: Readonly<Reading>): v
   if (reading === undefined) return;
   reading.asOfUs = earlier(reading.asOfUs, read.asOfUs);
   reading.keptUs = earlier(reading.keptUs, read.keptUs);
+  reading.notKept ??= read.notKept;
   reading.newestUs = Math.max(reading.newestUs, read.newestUs);
   reading.lagUs = Math.max(reading.lagUs, read.lagUs);
   reading.usedStandby ||= read.usedStandby;
@@ -74,6 +81,12 @@ export function noteIn(reading: Reading | undefined, read: Readonly<Reading>): v
 export function noteKept(asOfUs: number): void {
   const reading = currentReading();
   if (reading !== undefined) reading.keptUs = earlier(reading.keptUs, asOfUs);
+}
+
+/** Notes that an answer was missing among those that are worked out in advance. */
+export function noteNotKept(reason: NotKept): void {
+  const reading = currentReading();
+  if (reading !== undefined) reading.notKept ??= reason;
 }
 
 function earlier(a: number | null, b: number | null): number | null {
@@ -92,6 +105,7 @@ export function noteView(
     asOfUs,
     viewedUs: asOfUs,
     keptUs: null,
+    notKept: null,
     newestUs: asOfUs,
     lagUs,
     usedStandby: problem === null,

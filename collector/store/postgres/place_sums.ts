@@ -14,7 +14,7 @@ const { v1: V1, v2: V2, neither: NEITHER } = KIND_CLASS;
 
 interface Places {
   list: readonly Place[];
-  /** Adds SQL of the table `placed`, which has the number of the place of each host. */
+  /** Returns SQL of the table `placed`, which has the number of the place of each host. */
   placed: (parameters: SqlParameters) => string;
 }
 
@@ -37,8 +37,9 @@ export async function readPlaceSums(
 ): Promise<PlaceSums[]> {
   const places = await placesOfHosts(session, choices);
   const sums = places.list.map((place): PlaceSums => ({ ...place, totals: [], hosts: [], trend: [] }));
-  // The database takes the groups for almost as many as the rows, and would sort millions of rows on its disk.
-  await session.query('SET LOCAL enable_sort = off');
+  // The database takes the groups for almost as many as the rows, and would sort millions of rows on its disk. Both are
+  // settings of this transaction only.
+  await session.query("SET LOCAL enable_sort = off; SET LOCAL work_mem = '64MB'");
   await addTotals(session, values, window, places, sums);
   await addTrends(session, values, window, bucket, places, sums);
   await session.query('SET LOCAL enable_sort = on');
@@ -69,10 +70,12 @@ async function placesOfHosts(session: Session, choices: HostChoices): Promise<Pl
   });
   return {
     list,
-    placed: (parameters) => `placed AS MATERIALIZED (
-      SELECT h.id AS host, u.place FROM hosts h LEFT JOIN host_profiles p ON p.host = h.id AND p.until_us IS NULL
-      JOIN unnest(${parameters.add(profiles)}::bigint[], ${parameters.add(numbers)}::integer[]) AS u (profile, place)
-        ON u.profile = coalesce(p.profile, 0) WHERE h.first_us IS NOT NULL
+    // The first place is that of hosts that report none.
+    placed: (parameters) => `placed AS (
+      SELECT h.id AS host, coalesce(u.place, 0) AS place FROM hosts h
+      LEFT JOIN host_profiles p ON p.host = h.id AND p.until_us IS NULL
+      LEFT JOIN unnest(${parameters.add(profiles)}::bigint[], ${parameters.add(numbers)}::integer[]) AS u (profile, place)
+        ON u.profile = p.profile WHERE h.first_us IS NOT NULL
     )`,
   };
 }

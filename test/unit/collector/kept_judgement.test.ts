@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { openAdmin } from '../../../collector/admin/admin_schema.ts';
 import { Lease } from '../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_store.ts';
+import { sourceHeaders } from '../../../collector/api/data_source.ts';
 import { DAY_US, HOUR_US } from '../../../collector/contract/window.ts';
 import type { GroupFilter } from '../../../collector/insight/group/fleet.ts';
 import type { HostBoard } from '../../../collector/insight/host_board.ts';
@@ -16,6 +17,7 @@ import { Insight } from '../../../collector/insight/insight.ts';
 import type { GroupBy, HostFilter } from '../../../collector/insight/question.ts';
 import { KeptJudgement } from '../../../collector/kept_judgement.ts';
 import { heardHost } from '../../../collector/store/packed_heartbeat.ts';
+import { readingOf } from '../../../collector/store/reading.ts';
 import { openForReading, openForWriting } from '../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
@@ -23,6 +25,7 @@ import { FindingsWriter } from '../../../collector/store/sqlite/findings_writer.
 import { pack } from '../../../collector/store/sqlite/packed_batch.ts';
 import { retain } from '../../../collector/store/sqlite/retention.ts';
 import type { StoredBatch } from '../../../collector/store/store.ts';
+import { toTimestamp } from '../../../collector/store/time.ts';
 import { attributeName, GROUP_ATTRIBUTES, type GroupAttribute } from '../../../common/group_id.ts';
 import { Bench } from '../../support/collector/in_process.ts';
 import { heartbeatOf } from '../../support/collector/insight/findings.ts';
@@ -245,6 +248,32 @@ test('an answer that was made with other settings is not used, and counted', asy
   assert.equal(await kept.board(), null);
   assert.equal(await kept.groups('asg'), null);
   assert.deepEqual([kept.counters()['made_otherwise'], kept.counters()['answers_given']], [2, 0]);
+});
+
+test('an answer says from when it is, and where one was missing it says why', async () => {
+  const shared = filled();
+  const { kept: judging } = shared.collector();
+  const headerOf = async (kept: KeptJudgement) =>
+    sourceHeaders((await readingOf(() => kept.board())).reading).map(([name, value]) => `${name}: ${value}`);
+  assert.deepEqual(await headerOf(judging), ['Imdswatch-Judged-In-Advance: no; reason="none_yet"']);
+  await judging.round();
+  assert.deepEqual(await headerOf(judging), [`Imdswatch-Judged-In-Advance: ${toTimestamp(shared.nowUs)}`]);
+  const { kept: others } = shared.collector({ days: 7 });
+  await others.look();
+  assert.deepEqual(await headerOf(others), ['Imdswatch-Judged-In-Advance: no; reason="other_settings"']);
+  shared.nowUs += 181e6;
+  assert.deepEqual(await headerOf(judging), ['Imdswatch-Judged-In-Advance: no; reason="too_old"']);
+  const { kept: few } = shared.collector({ leastHosts: 5 });
+  await few.round();
+  assert.deepEqual(await headerOf(few), [], 'few hosts are judged when somebody asks');
+  const { kept: waiting } = shared.collector();
+  assert.equal((await headerOf(waiting)).length, 1);
+  shared.nowUs += 181e6;
+  assert.deepEqual(
+    await headerOf(waiting),
+    [],
+    'another collector has kept nothing for three minutes: there are few hosts',
+  );
 });
 
 test('few hosts are not judged in advance, and what was kept of many is deleted', async () => {
