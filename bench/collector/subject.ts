@@ -105,6 +105,10 @@ export class Subject {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   get apiUrl(): string {
     return this.url.replace(/^ws/, 'http');
   }
