@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { namespacePath } from '../../lab/namespaces.ts';
 import { SecretFinder } from '../support/agent/identity/secret_finder.ts';
+import { eventually } from '../support/collector/stored.ts';
 import { PlantedLab } from '../support/lab/planted_lab.ts';
 import { type Planted, plantedCallers, plantedRequests } from '../support/lab/planted_secrets.ts';
 import { skip } from '../support/lab/watch_lab.ts';
@@ -42,11 +43,16 @@ describe('planted secrets', () => {
   let callers: ReturnType<typeof plantedCallers>;
   let all: Planted[];
   let offenders: { id: string }[];
+  const streams: string[] = [];
 
   it('reach the spool and watch', { skip }, async () => {
     callers = plantedCallers(planted.lab.home);
     all = [...requests, ...callers, ...live];
     assert.ok(all.length >= 200, String(all.length));
+    for (const shape of ['native', 'otlp', 'ocsf', 'ecs'] as const) {
+      streams.push(await planted.addStream('calls', shape));
+    }
+    await planted.addStream('audit', 'native');
     planted.signalCollector('SIGSTOP');
     const spool = () =>
       planted
@@ -74,6 +80,16 @@ describe('planted secrets', () => {
     offenders = (JSON.parse(listed) as { items: { id: string }[] }).items;
     assert.ok(offenders.length > 0);
     for (const { id } of offenders) texts.push([`/offenders/${id}`, await planted.ask(`/offenders/${id}`)]);
+  });
+
+  it('reach the streams, in every shape', { skip }, async () => {
+    for (const name of streams) {
+      await planted.untilSeen(name, [...requests, ...callers], () => planted.printed[name]!);
+    }
+    for (const shape of ['native', 'otlp', 'ocsf', 'ecs'] as const) {
+      const name = await planted.addStream('findings', shape);
+      await eventually(`${name} names a caller`, () => MARKER.test(planted.printed[name]!));
+    }
   });
 
   it('reach the page: its offenders, and its live feed', { skip: skip || cannotBrowse }, async () => {

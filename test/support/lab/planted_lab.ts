@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ShapeName } from '../../../collector/contract/export.ts';
 import { Lab, type LabProcess } from '../../../lab/lab.ts';
 import type { Planted, PlantedCaller, PlantedRequest } from './planted_secrets.ts';
 import { CALL_CODE, PYTHON } from './planted_secrets.ts';
@@ -11,10 +12,10 @@ import { MAIN } from './watch_lab.ts';
 const LISTEN = '127.0.0.1:18789';
 const RECEIVER_PORT = 18_790;
 const SENDER = join(import.meta.dirname, 'planted_requests.py');
-/** Receives alerts and prints what is sent to it. */
-const RECEIVER = `require('node:http').createServer((request, response) => {
+/** Receives alerts or a stream and prints what is sent to it. */
+const receiverOn = (port: number) => `require('node:http').createServer((request, response) => {
   request.on('data', (chunk) => process.stdout.write(chunk)).on('end', () => response.end());
-}).listen(${RECEIVER_PORT}, '127.0.0.1', () => process.stderr.write('listening'))`;
+}).listen(${port}, '127.0.0.1', () => process.stderr.write('listening'))`;
 /** Only a defect lasts as long. */
 const PATIENCE_MS = 60_000;
 /** Requests that are sent before their markers are waited for. */
@@ -29,6 +30,7 @@ export class PlantedLab {
   #tcpdump!: LabProcess;
   /** Output of running programs by their names. */
   readonly printed: Record<string, string> = {};
+  #streams = 0;
   #secret = '';
 
   private constructor(lab: Lab) {
@@ -56,7 +58,7 @@ export class PlantedLab {
     const room = ['--immediate-mode', '-s', '4096', '-B', '32768'];
     const packets = ['tcpdump', '-Z', 'root', '-U', '-n', ...room, '-i', 'eth0', '-w', this.#capture];
     this.#tcpdump = this.#spawn('tcpdump', [...packets, 'tcp', 'port', '80']);
-    this.#spawn('receiver', [process.execPath, '--eval', RECEIVER]);
+    this.#spawn('receiver', [process.execPath, '--eval', receiverOn(RECEIVER_PORT)]);
     await this.#until('the programs run', () => {
       const { 'the log': log = '', receiver = '', tcpdump = '' } = this.printed;
       return /the agent watches/.test(log) && receiver === 'listening' && /listening on/.test(tcpdump);
@@ -79,6 +81,26 @@ export class PlantedLab {
       JSON.stringify({ name: 'receiver', rules, config }),
     );
     assert.match(added, /"preset":"webhook"/);
+  }
+
+  /** Starts a receiver of a stream. Resolves with the name under which it prints. */
+  async addStream(stream: 'calls' | 'findings' | 'audit', shape: ShapeName): Promise<string> {
+    this.#streams += 1;
+    const name = `the stream ${stream} as ${shape}`;
+    const port = RECEIVER_PORT + this.#streams;
+    this.#spawn(name, [process.execPath, '--eval', receiverOn(port)]);
+    await this.#until('the receiver listens', () => this.printed[name] === 'listening');
+    const batch = { form: 'otlp_json', max_items: 100 };
+    const config = {
+      ...{ kind: 'http', preset: shape === 'otlp' ? 'otlp' : 'webhook' },
+      values: { url: `http://127.0.0.1:${port}/` },
+      request: { gzip: false, ...(shape === 'otlp' && { batch }) },
+    };
+    const added = await this.#curl('/alert/destinations', JSON.stringify({ name, stream, shape, config }));
+    assert.match(added, new RegExp(`"shape":"${shape}"`));
+    const begun = new RegExp(`"name":"${name}".*?"since":"`);
+    await this.#until('the stream begins', async () => begun.test(await this.#curl('/alert/destinations')));
+    return name;
   }
 
   #command(name: string, ...more: string[]): string[] {
