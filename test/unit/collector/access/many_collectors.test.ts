@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
+import type { Grant } from '../../../../collector/access/principal.ts';
 import { NO_PROXY } from '../../../../collector/access/proxy_identity.ts';
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import { onPostgres, type PostgresAdminData } from '../../../support/collector/admin/admin_stores.ts';
@@ -67,6 +68,48 @@ onPostgres('access with many collectors', (create) => {
     const third = await first.access.createToken({ kind: 'person', name: 'eve', role: 'viewer' }, BY);
     await data.query('UPDATE tokens SET revoked_ms = 1 WHERE id = $1', [third.token.id]);
     for (const { ended } of collectors) await eventually('SQL is noticed', () => ended.length === 3);
+    for (const { access } of collectors) await access.close();
+  });
+
+  test('a session of OpenID Connect has its role and scope at all collectors, and ends at all of them at once', async () => {
+    const data = await create();
+    const collectors = await Promise.all([collectorOn(data), collectorOn(data), collectorOn(data)]);
+    const [first, second, third] = collectors as [Collector, Collector, Collector];
+    const scope = [{ accounts: ['111122223333'] }];
+    const open = async (grant: Grant) => {
+      const person = { person: 'ada', name: 'ada', grant, idToken: 'sealed', detail: '', maxMs: 3_600_000 };
+      const opened = await first.access.openSession(person, null);
+      assert.ok('session' in opened);
+      return opened.session;
+    };
+    const seen = (session: string) =>
+      Promise.all(
+        collectors.map(async ({ access }) => {
+          const cookie = `${access.cookie.name}=${session}`;
+          const found = await access.identifyUser({
+            ...{ authorization: null, cookie, headers: {}, remoteAddress: '192.0.2.7' },
+          });
+          return found === null ? null : [found.role, found.scope];
+        }),
+      );
+    const nobody = [null, null, null];
+    const viewer = await open({ role: 'viewer', scope });
+    assert.deepEqual(await seen(viewer), [
+      ['viewer', scope],
+      ['viewer', scope],
+      ['viewer', scope],
+    ]);
+    // Somebody whose groups have changed has the new role with the next sign-in, and then signs out of the old one.
+    const admin = await open({ role: 'admin', scope: null });
+    assert.deepEqual(await seen(admin), [
+      ['admin', null],
+      ['admin', null],
+      ['admin', null],
+    ]);
+    assert.equal(await second.access.signOut(viewer, null), 'sealed');
+    assert.deepEqual(await seen(viewer), nobody);
+    assert.equal(await third.access.signOutAll(BY), 1);
+    assert.deepEqual(await seen(admin), nobody);
     for (const { access } of collectors) await access.close();
   });
 
