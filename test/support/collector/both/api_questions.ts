@@ -31,6 +31,7 @@ export const NOT_ASKED: Readonly<Record<string, string>> = {
   '/metrics': 'has the numbers of the collector: requests, memory, the size of the store',
   '/api/v1/storage': 'says what kind of store it is and where',
   '/api/v1/live': 'does not end, and has only what arrives meanwhile',
+  '/api/v1/calls/arrivals': 'has calls in the order in which this store got them, with its own marks',
 };
 
 /** Lists are asked by pages of one item, and in each order, but not to their end. */
@@ -91,6 +92,7 @@ const LISTS: Readonly<Record<string, readonly string[]>> = {
   hosts: ['/api/v1/hosts?days=3650&limit=1000'],
   groups: [...['asg', 'tag:team'].map((by) => `/api/v1/groups?by=${by}&limit=1000`)],
   plans: ['/api/v1/plans'],
+  explanations: ['/api/v1/offenders?days=3650&limit=1000'],
 };
 /** Details are asked of so many ids of each list. */
 const IDS_ASKED = 3;
@@ -137,7 +139,7 @@ function addressOf(path: string, query: string): string {
 /** Returns the addresses of a route: itself, or one for each id. */
 function pathsOf(route: string, ids: Record<string, string[]>): string[] {
   if (!route.includes('{')) return [route];
-  const list = /^\/api\/v1\/(\w+)\/\{id\}/.exec(route)?.[1];
+  const list = /(\w+)\/\{id\}/.exec(route)?.[1];
   const known = list === undefined ? undefined : ids[list];
   if (known === undefined) throw new Error(`${route}: add where its ids come from to LISTS.`);
   const step = Math.max(1, Math.ceil(known.length / IDS_ASKED));
