@@ -29,7 +29,7 @@ describe('the settings', { skip: cannotBrowse }, () => {
     await viewer.go('/settings');
     assert.deepEqual(
       await viewer.page.getByRole('navigation', { name: 'Settings' }).getByRole('link').allInnerTexts(),
-      ['Alerts', 'Retention'],
+      ['Alerts', 'Owners', 'Retention'],
     );
     await viewer.go('/settings/tokens');
     await viewer.page.getByText('Only admins can see this.').waitFor();
