@@ -1,8 +1,8 @@
 /**
- * Runs the tests with node:test under one closing summary. The folder of a test decides how it runs: files of the
- * folders in `ALONE` run one after the other, because they use the machine (namespaces, captures, containers) and would
- * disturb each other's timing. All others run at the same time, beside them. With --variants the unit tests run
- * again under other dates, time zones and locales (variants.ts). Called by test/run.
+ * Runs the tests with node:test under one closing summary. The folder of a test decides how it runs: what `ALONE` names
+ * runs one file after the other, because these use the machine (namespaces, captures, containers) and would
+ * disturb each other's timing. All others run at the same time, beside them, with a lower priority. With --variants the
+ * unit tests run again under other dates, time zones and locales (variants.ts). Called by test/run.
  *
  * A file that fails runs once more at the end, when nothing else runs. Where it passes then, the run passes and says
  * so: the tests share two cores with a lab of real packets, and some of them wait for a kernel. A file that takes longer
@@ -23,7 +23,7 @@ import { filesOf, type Variant, variants } from './variants.ts';
 const ALONE = [
   'test/lab/',
   'test/campaign/',
-  'test/system/docker/',
+  'test/system/docker/images.test.ts',
   'test/system/docs/',
   'test/system/systemd/',
   'test/system/trees/',
@@ -33,6 +33,7 @@ const SLOWEST_LISTED = 40;
 /** More failed files than these are no accident, and none of them runs again. */
 const FILES_RUN_AGAIN = 8;
 const LOOK_INTERVAL_MS = 1_000;
+const YIELD_TO_LAB = new URL('yield_to_lab.ts', import.meta.url).href;
 /** Every process of a run has it in its environment, so that those that a test forgot are found. */
 const RUN_VARIABLE = 'IMDSWATCH_TEST_RUN';
 
@@ -61,10 +62,10 @@ function testFiles(): string[] {
   return [...new Set(files.map((file) => resolve(file)))].sort();
 }
 
-/** Fuzzers, packages and database servers do not depend on the date, and take long. */
+/** Fuzzers, packages, manifests and database servers do not depend on the date, and take long. */
 function isOnceOnly(file: string): boolean {
   const path = relative(process.cwd(), file);
-  const folders = ['test/fuzz/', 'test/system/packaging/'];
+  const folders = ['test/fuzz/', 'test/system/packaging/', 'test/system/docker/'];
   return folders.some((folder) => path.startsWith(folder)) || path.includes('/postgres/');
 }
 
@@ -112,13 +113,16 @@ const alone: Group = {
   concurrency: 1,
   variant: null,
 };
+let labRuns = alone.files.length > 0;
 const watch = setInterval(endWhatTakesTooLong, LOOK_INTERVAL_MS);
 let closing: TestEvent | undefined;
 // The tests of the lab wait most of their time. No other test calls a metadata service, so neither disturbs what the
 // other one counts.
 try {
   await Promise.all([
-    runGroups([alone]),
+    runGroups([alone]).then(() => {
+      labRuns = false;
+    }),
     runGroups([{ files: sideBySide, concurrency, variant: null }, ...variantGroups]),
   ]);
   await runFailedFilesAgain();
@@ -153,7 +157,8 @@ async function reportGroup(group: Group): Promise<void> {
   own.flush();
 }
 
-async function* runGroup({ files, concurrency, variant }: Group): AsyncGenerator<TestEvent> {
+async function* runGroup(group: Group): AsyncGenerator<TestEvent> {
+  const { files, concurrency, variant } = group;
   if (variant !== null) writeLine(`${files.length} files again: ${variant.name}`);
   yield* run({
     files,
@@ -162,7 +167,11 @@ async function* runGroup({ files, concurrency, variant }: Group): AsyncGenerator
     timeout: fileLimitSeconds * 1_000,
     signal: interrupted.signal,
     // A file whose tests are over ends, whatever its process still waits for.
-    execArgv: [...process.execArgv, '--test-force-exit'],
+    execArgv: [
+      ...process.execArgv,
+      '--test-force-exit',
+      ...(group !== alone && labRuns ? ['--import', YIELD_TO_LAB] : []),
+    ],
     ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
   });
 }
