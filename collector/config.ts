@@ -8,6 +8,7 @@ import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from
 import { HOST_PORT, type HostPort, hostPortOf, isLoopback } from '../common/host_address.ts';
 import { OperatorError } from '../common/operator_error.ts';
 import { checkProxySettings, proxyShape } from './access_settings.ts';
+import { backstageShape, checkBackstageSettings } from './backstage_settings.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
 import { checkOidcSettings, oidcShape } from './oidc_settings.ts';
@@ -192,6 +193,7 @@ export const collectorSettings = z.object({
     .describe(
       'Owners of workloads, separated by commas; the first rule that matches counts. Rules of "imdswatch owners" and of the page come before them. namespace:PATTERN=OWNER, and so for unit, image and path (script or executable); a * stands for any text. account:PATTERN=OWNER, tag:KEY=OWNER, tag:KEY:PATTERN=OWNER: all hosts of the workload must match. tag:KEY: the value of this tag is the owner.',
     ),
+  ...backstageShape,
   metrics_group_tag: z
     .string()
     .min(1)
@@ -282,6 +284,7 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
   }
   checkProxySettings(settings);
   checkOidcSettings(settings);
+  checkBackstageSettings(settings);
 }
 
 /**

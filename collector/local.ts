@@ -15,9 +15,21 @@ import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
 import { NO_PROXY } from './access/proxy_identity.ts';
 import { ADMIN } from './admin/admin_schema.ts';
 import type { AdminStore } from './admin/admin_store.ts';
+import {
+  CATALOGUE_QUESTIONS,
+  type CatalogueState,
+  catalogueCopy,
+  catalogueState,
+} from './admin/catalogue_rows.ts';
 import { OWNER_RULES_QUESTION, type StoredOwnerRules, storedOwnerRules } from './admin/owner_rules.ts';
 import { ALL_TRIAGE, triageRecords } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
+import {
+  type CatalogueView,
+  catalogueView,
+  NO_CATALOGUE,
+  servedCatalogue,
+} from './backstage/catalogue_view.ts';
 import type { PlanTargetQuestion } from './contract/enforcement.ts';
 import type { OwnerRules, OwnerRulesChange } from './contract/owner.ts';
 import type { TriageRecord } from './contract/triage.ts';
@@ -26,6 +38,7 @@ import { toCounts, toInstances, toInventory } from './insight/cloud_import/store
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
 import type { OwnerRule } from './insight/owner_rules.ts';
+import type { Owners } from './insight/owners.ts';
 import type { ReaderPlace } from './opened_data.ts';
 import { changeOwnerRules, ownersOf, servedRules } from './owner_watch.ts';
 import { dataNowUs, readingOf, sourceText } from './store/reading.ts';
@@ -104,6 +117,8 @@ export async function checkDatabase(url: string, readers: ReaderPlace): Promise<
 export interface JudgingOptions extends Omit<InsightOptions, 'owners' | 'triage' | 'now' | 'isPart'> {
   /** Rules of the setting `owner_rules`. Those that admins set come before them. */
   ownerRules?: readonly OwnerRule[];
+  /** The setting `backstage_url`. The stored copy of its catalogue comes behind these rules. */
+  backstageUrl?: string | undefined;
 }
 
 /** Findings as they are committed at each question, and what they mean. */
@@ -116,8 +131,7 @@ export interface LocalFindings {
 
 /** Opens the findings for reading, with the triage of offenders. Collectors may go on writing both. */
 export async function openForReading(place: StorePlace, options: JudgingOptions): Promise<LocalFindings> {
-  const stored = await storedRules(place);
-  const { owners } = ownersOf(options.ownerRules ?? [], stored);
+  const owners = await storedOwners(place, options);
   const store = await openQuestions(place);
   const triage = () => storedTriage(place);
   return {
@@ -139,8 +153,7 @@ export async function makeReport<T>(
   options: JudgingOptions,
   work: (findings: ReportFindings) => Promise<T>,
 ): Promise<{ report: T; source: string | null }> {
-  const stored = await storedRules(place);
-  const { owners } = ownersOf(options.ownerRules ?? [], stored);
+  const owners = await storedOwners(place, options);
   const store = await openReports(place);
   const triage = () => storedTriage(place);
   const now = () => dataNowUs(Date.now() * 1000) / 1000;
@@ -153,21 +166,64 @@ export async function makeReport<T>(
   }
 }
 
-/** Returns the owner rules in the order in which they are asked. */
+/** Returns the owner rules in the order in which they are asked, and what was read of the catalogue. */
 export async function readOwnerRules(
   place: StorePlace,
-  settingRules: readonly OwnerRule[],
+  { ownerRules = [], backstageUrl }: Pick<JudgingOptions, 'ownerRules' | 'backstageUrl'>,
 ): Promise<OwnerRules> {
-  return servedRules(await storedRules(place), settingRules);
+  const stored = await storedRules(place);
+  if (backstageUrl === undefined) return servedRules(stored, ownerRules, null);
+  const { state, view } = await storedCatalogue(place, backstageUrl);
+  return servedRules(stored, ownerRules, servedCatalogue(backstageUrl, state, view));
+}
+
+async function storedOwners(
+  place: StorePlace,
+  { ownerRules = [], backstageUrl }: JudgingOptions,
+): Promise<Owners> {
+  const stored = await storedRules(place);
+  const catalogue = backstageUrl === undefined ? null : await storedCatalogue(place, backstageUrl);
+  return ownersOf(ownerRules, stored, catalogue?.view.found.owners).owners;
 }
 
 async function storedRules(place: StorePlace): Promise<StoredOwnerRules | null> {
   if (isCopyOfFindings(place)) return null;
   if (place.store !== undefined) return withAdminData(place, (admin) => admin.ownerRules.read());
+  return storedOwnerRules(storedSettings(place, [OWNER_RULES_QUESTION])[0]);
+}
+
+async function storedCatalogue(
+  place: StorePlace,
+  url: string,
+): Promise<{ state: CatalogueState | null; view: CatalogueView }> {
+  const none = { state: null, view: NO_CATALOGUE };
+  if (isCopyOfFindings(place)) return none;
+  const read = async () => {
+    if (place.store !== undefined) {
+      return withAdminData(place, async ({ catalogue }) => ({
+        state: await catalogue.state(),
+        copy: await catalogue.entities(),
+      }));
+    }
+    const [state, copy] = storedSettings(place, [CATALOGUE_QUESTIONS.state, CATALOGUE_QUESTIONS.copy]);
+    return { state: catalogueState(state), copy: await catalogueCopy(copy) };
+  };
+  const { state, copy } = await read();
+  if (state?.url !== url) return none;
+  return {
+    state,
+    view: state.readMs === null || copy === null ? NO_CATALOGUE : catalogueView(copy.entities),
+  };
+}
+
+/** Returns the values of rows of settings in the embedded store; undefined for a row that is not there. */
+function storedSettings(place: StorePlace, questions: readonly string[]): unknown[] {
   const database = openDatabaseForReading(place.data_dir, ADMIN);
   try {
-    const value = database.prepare(OWNER_RULES_QUESTION).get()?.['value'];
-    return storedOwnerRules(value === undefined ? undefined : JSON.parse(String(value)));
+    return questions.map((question) => {
+      const value = database.prepare(question).get()?.['value'];
+      return value === undefined ? undefined : JSON.parse(String(value));
+    });
   } finally {
     database.close();
   }

@@ -19,6 +19,8 @@ import { ApiMetrics } from './api/metrics.ts';
 import type { View } from './api/parts.ts';
 import { HttpServer } from './api/server.ts';
 import { Views } from './api/views.ts';
+import { type BackstageOptions, CATALOGUE_LEASE_MS, CatalogueWatch } from './backstage/catalogue_watch.ts';
+import { backstageOptions } from './backstage_settings.ts';
 import {
   type CollectorSettings,
   checkCollectorSettings,
@@ -72,12 +74,13 @@ export async function startCollector(settings: CollectorSettings, log: Logger): 
   checkCollectorSettings(settings);
   const agentToken = configuredAgentToken(settings);
   const oidcOfSettings = oidcOptions(settings);
+  const backstage = backstageOptions(settings);
   const endings: (() => unknown)[] = [];
   const end = async () => {
     for (const ending of endings.splice(0).reverse()) await ending();
   };
   try {
-    return await compose(settings, { agentToken, oidc: oidcOfSettings }, log, endings, end);
+    return await compose(settings, { agentToken, oidc: oidcOfSettings, backstage }, log, endings, end);
   } catch (error) {
     await end();
     throw error;
@@ -86,7 +89,11 @@ export async function startCollector(settings: CollectorSettings, log: Logger): 
 
 async function compose(
   settings: CollectorSettings,
-  { agentToken, oidc: oidcOfSettings }: { agentToken: string | null; oidc: OidcOptions | null },
+  {
+    agentToken,
+    oidc: oidcOfSettings,
+    backstage,
+  }: { agentToken: string | null; oidc: OidcOptions | null; backstage: BackstageOptions | null },
   log: Logger,
   /** Functions that end the parts. They are called in the opposite order. */
   endings: (() => unknown)[],
@@ -148,7 +155,13 @@ async function compose(
     writer,
     log,
   });
-  const owners = await OwnerWatch.open({ admin, settingRules: ownerRules(settings), log });
+  const catalogueLease = new Lease(admin, 'backstage', { durationMs: CATALOGUE_LEASE_MS });
+  const catalogue =
+    backstage === null
+      ? null
+      : await CatalogueWatch.open({ ...backstage, admin, lease: catalogueLease, log });
+  endings.push(() => catalogue?.stop());
+  const owners = await OwnerWatch.open({ admin, settingRules: ownerRules(settings), catalogue, log });
   endings.push(() => owners.stop());
   const judging = {
     readinessWindowDays: settings.readiness_window_days,
@@ -233,6 +246,7 @@ async function compose(
     access: { ...access.counters(), ...oidc?.counters() },
     insight: views.counters(),
     owners: owners.counters(),
+    ...(catalogue !== null && { backstage: catalogue.counters() }),
     judgement: kept.counters(),
     live: live.counters(),
     alerts: alerts.counters(),
@@ -261,7 +275,10 @@ async function compose(
     },
     storage: data.storage,
     reader: () => data.reader?.state() ?? null,
-    leases: () => [lease.state, retentionLease.state, judgementLease.state, streamsLease.state],
+    leases: () =>
+      [lease.state, retentionLease.state, judgementLease.state, streamsLease.state].concat(
+        catalogue === null ? [] : catalogueLease.state,
+      ),
     rules,
     followed: new FollowedCalls(store, (call) => rules.workloadIdOfCall(call)),
     live,

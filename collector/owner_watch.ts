@@ -1,6 +1,6 @@
 /**
- * Knows who owns what now: by the rules that admins set, and by those of the settings behind them. Rules can be changed by
- * another collector, or by a command on this machine: it looks every two seconds.
+ * Knows who owns what now: by the rules that admins set, by those of the settings behind them, and by a catalogue behind both.
+ * Rules can be changed by another collector, or by a command on this machine: it looks every two seconds.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
@@ -8,9 +8,10 @@ import { OperatorError } from '../common/operator_error.ts';
 import type { Counters } from '../protocol/records.ts';
 import type { AdminStore } from './admin/admin_store.ts';
 import type { StoredOwnerRules } from './admin/owner_rules.ts';
-import type { OwnerRules, OwnerRulesChange } from './contract/owner.ts';
+import type { CatalogueWatch } from './backstage/catalogue_watch.ts';
+import type { OwnerCatalogue, OwnerRules, OwnerRulesChange } from './contract/owner.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
-import { firstOwners, type Owners, ownersByRules } from './insight/owners.ts';
+import { firstOwners, NO_OWNERS, type Owners, ownersByRules } from './insight/owners.ts';
 import { toTimestamp } from './store/time.ts';
 
 const INTERVAL_MS = 2_000;
@@ -19,6 +20,8 @@ export interface OwnerWatchOptions {
   admin: Pick<AdminStore, 'ownerRules'>;
   /** Rules of the setting. */
   settingRules: readonly OwnerRule[];
+  /** Asked where no rule names an owner. */
+  catalogue?: Pick<CatalogueWatch, 'owners' | 'served' | 'look' | 'onChange'> | null;
   log: Logger;
 }
 
@@ -35,7 +38,11 @@ export class OwnerWatch {
 
   private constructor(options: OwnerWatchOptions) {
     this.#options = options;
-    this.#owners = ownersOf(options.settingRules, null).owners;
+    this.#owners = this.#read().owners;
+    options.catalogue?.onChange(() => {
+      this.#owners = this.#read().owners;
+      this.#onChange();
+    });
   }
 
   /** Reads the rules, and looks for changes from then on. Rejects where the database cannot be read. */
@@ -63,7 +70,8 @@ export class OwnerWatch {
   }
 
   rules(): OwnerRules {
-    return servedRules(this.#stored, this.#options.settingRules);
+    const { settingRules, catalogue } = this.#options;
+    return servedRules(this.#stored, settingRules, catalogue?.served() ?? null);
   }
 
   /** Replaces the rules that admins set. Throws as `changeOwnerRules` does. */
@@ -92,6 +100,7 @@ export class OwnerWatch {
   }
 
   async #look(): Promise<void> {
+    await this.#options.catalogue?.look();
     try {
       const stored = await this.#options.admin.ownerRules.read();
       this.#failuresInARow = 0;
@@ -110,7 +119,7 @@ export class OwnerWatch {
   #take(stored: StoredOwnerRules | null): void {
     if (isDeepStrictEqual(stored, this.#stored)) return;
     this.#stored = stored;
-    const { owners, unreadable } = ownersOf(this.#options.settingRules, stored);
+    const { owners, unreadable } = this.#read();
     this.#owners = owners;
     this.#unreadable = unreadable;
     if (unreadable.length > 0) {
@@ -121,6 +130,11 @@ export class OwnerWatch {
     }
     this.#counters.changes += 1;
     this.#onChange();
+  }
+
+  #read() {
+    const { settingRules, catalogue } = this.#options;
+    return ownersOf(settingRules, this.#stored, catalogue?.owners());
   }
 }
 
@@ -147,16 +161,25 @@ export function changeOwnerRules(
 export function ownersOf(
   settingRules: readonly OwnerRule[],
   stored: Pick<StoredOwnerRules, 'rules'> | null,
+  ofCatalogue: Owners = NO_OWNERS,
 ): { owners: Owners; unreadable: string[] } {
   const { rules, unreadable } = readRules(stored?.rules ?? []);
   return {
-    owners: firstOwners([ownersByRules(rules, 'stored'), ownersByRules(settingRules, 'setting')]),
+    owners: firstOwners([
+      ownersByRules(rules, 'stored'),
+      ownersByRules(settingRules, 'setting'),
+      ofCatalogue,
+    ]),
     unreadable,
   };
 }
 
 /** Describes the rules in the order in which they are asked. */
-export function servedRules(stored: StoredOwnerRules | null, settingRules: readonly OwnerRule[]): OwnerRules {
+export function servedRules(
+  stored: StoredOwnerRules | null,
+  settingRules: readonly OwnerRule[],
+  catalogue: OwnerCatalogue | null,
+): OwnerRules {
   return {
     version: stored?.version ?? 0,
     rules: stored?.rules ?? [],
@@ -164,6 +187,7 @@ export function servedRules(stored: StoredOwnerRules | null, settingRules: reado
     changed_by: stored?.changedBy ?? null,
     unreadable: readRules(stored?.rules ?? []).unreadable,
     setting_rules: settingRules.map(({ text }) => text),
+    catalogue,
   };
 }
 

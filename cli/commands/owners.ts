@@ -4,7 +4,6 @@
  */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { ownerRules as ownerRulesOf } from '../../collector/config.ts';
 import {
   type OwnerExplanation,
   type OwnerRules,
@@ -91,7 +90,7 @@ export async function run(argv: string[]): Promise<number> {
 
 async function readRules(settings: Settings, given: ReadonlySet<string>): Promise<OwnerRules> {
   const client = collectorClientOf(settings, given);
-  if (client === null) return readOwnerRules(settings, ownerRulesOf(settings));
+  if (client === null) return readOwnerRules(settings, judgingOptions(settings));
   try {
     await requireAdmin(client, 'to read the owner rules');
     return await client.get('/owner-rules', ownerRules);

@@ -1,5 +1,6 @@
 /** Runs all checks, one after the other, in the order in which their findings are shown. */
 import { agent } from './agent.ts';
+import { backstage } from './backstage.ts';
 import { capabilities } from './capabilities.ts';
 import { capture } from './capture.ts';
 import { certificate } from './certificate.ts';
@@ -38,7 +39,13 @@ const AGENT_CHECKS: readonly Check<AgentSide>[] = [
   collectorLink,
   metrics,
 ];
-const COLLECTOR_CHECKS: readonly Check<CollectorSide>[] = [configuration, listening, certificate, store];
+const COLLECTOR_CHECKS: readonly Check<CollectorSide>[] = [
+  configuration,
+  listening,
+  certificate,
+  store,
+  backstage,
+];
 
 export interface CheckResult extends Finding {
   part: 'agent' | 'collector';

@@ -32,6 +32,7 @@ export const judgingShape = collectorSettings.pick({
   helper_programs: true,
   release_patterns: true,
   owner_rules: true,
+  backstage_url: true,
 }).shape;
 
 /** The same, and access to a collector on another machine, which judges by its own settings. */
@@ -45,6 +46,7 @@ export function judgingOptions(settings: {
   helper_programs: string[];
   release_patterns: string[];
   owner_rules: string[];
+  backstage_url?: string | undefined;
 }): JudgingOptions {
   return {
     readinessWindowDays: settings.readiness_window_days,
@@ -52,6 +54,7 @@ export function judgingOptions(settings: {
     silentAfterSeconds: settings.silent_after_seconds,
     rules: workloadRules(settings),
     ownerRules: ownerRules(settings),
+    backstageUrl: settings.backstage_url,
   };
 }
 

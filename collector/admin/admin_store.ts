@@ -2,6 +2,7 @@
 import type { AdminSql, Area, Versioned } from './admin_sql.ts';
 import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
+import { CatalogueRows } from './catalogue_rows.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
 import { FindingRows } from './finding_rows.ts';
 import { KeptAnswerRows } from './kept_answers.ts';
@@ -26,6 +27,7 @@ export interface AdminStore {
   readonly alerts: Methods<AlertRows>;
   readonly triage: Methods<TriageRows>;
   readonly ownerRules: Methods<OwnerRuleRows>;
+  readonly catalogue: Methods<CatalogueRows>;
   readonly plans: Methods<PlanRows>;
   readonly leases: Methods<Leases>;
   readonly cursors: Methods<StreamCursors>;
@@ -52,6 +54,7 @@ export class SqlAdminStore implements AdminStore {
   readonly alerts: AlertRows;
   readonly triage: TriageRows;
   readonly ownerRules: OwnerRuleRows;
+  readonly catalogue: CatalogueRows;
   readonly plans: PlanRows;
   readonly leases: Leases;
   readonly cursors: StreamCursors;
@@ -70,6 +73,7 @@ export class SqlAdminStore implements AdminStore {
     this.alerts = new AlertRows(sql);
     this.triage = new TriageRows(sql);
     this.ownerRules = new OwnerRuleRows(sql);
+    this.catalogue = new CatalogueRows(sql);
     this.plans = new PlanRows(sql);
     this.leases = new Leases(sql);
     this.cursors = new StreamCursors(sql);

@@ -352,6 +352,57 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
     'Attempts to read the owner rules that failed. The rules stay as they were known.',
     'owners.reads_failed',
   ),
+  family(
+    'backstage_reads_total',
+    "Readings of Backstage's catalogue by this collector, by result.",
+    'result',
+    {
+      'backstage.reads': 'succeeded',
+      'backstage.reads_failed': 'failed',
+    },
+  ),
+  single(
+    'backstage_copies_failed_total',
+    'Attempts to read or to store the copy of the catalogue that failed.',
+    'backstage.copies_failed',
+  ),
+  single(
+    'backstage_age_seconds',
+    'Age of the copy of the catalogue that names owners.',
+    'backstage.age_seconds',
+    true,
+  ),
+  single(
+    'backstage_failures',
+    'Failed readings of the catalogue, by any collector, since the last that succeeded.',
+    'backstage.failures',
+    true,
+  ),
+  single(
+    'backstage_entities',
+    'Entities of the catalogue with an owner and a rule.',
+    'backstage.entities',
+    true,
+  ),
+  single('backstage_rules', 'Rules of the catalogue that name an owner.', 'backstage.rules', true),
+  single(
+    'backstage_rules_ambiguous',
+    'Rules of the catalogue with more than one owner. They name none.',
+    'backstage.rules_ambiguous',
+    true,
+  ),
+  single(
+    'backstage_rules_invalid',
+    'Rules of the catalogue that cannot be used.',
+    'backstage.rules_invalid',
+    true,
+  ),
+  single(
+    'backstage_entities_left_out',
+    'Entities of the catalogue beyond the limit, which were not read.',
+    'backstage.left_out',
+    true,
+  ),
   family('retention_runs_total', 'Runs of retention, by result.', 'result', {
     'retention.runs': 'succeeded',
     'retention.failures': 'failed',

@@ -6,17 +6,51 @@ import { time } from './window.ts';
 export const MAX_OWNER_RULES = 500;
 const MAX_RULE_CHARACTERS = 300;
 
-/** `stored`: an admin set the rule. `setting`: the setting `owner_rules` has it. */
-export const ownerSource = z.enum(['stored', 'setting']);
+/** `stored`: an admin set the rule. `setting`: the setting `owner_rules` has it. `catalogue`: Backstage's catalogue has it. */
+export const ownerSource = z.enum(['stored', 'setting', 'catalogue']);
 
 export const foundOwner = z.object({
   owner: z.string(),
   /** The rule that names the owner. */
   rule: z.string(),
   source: ownerSource,
+  /** The entity of the catalogue, such as `component:default/shop`; absent for the other sources. */
+  entity: z.string().optional(),
 });
 
-/** The rules in the order in which they are asked: those that admins set, then those of the setting. */
+/** Describes what was read of Backstage's catalogue, which is asked after all rules. */
+export const ownerCatalogue = z.object({
+  url: z.string(),
+  /** When the catalogue was read last; null where it never was. Its rules stay when it cannot be read. */
+  read: time.nullable(),
+  /** Entities with an owner and a rule. */
+  entities: z.int(),
+  /** Different rules of these entities. */
+  rules: z.int(),
+  /** Entities without an owner. */
+  without_owner: z.int(),
+  /** Entities with an owner, but without an annotation that names workloads. */
+  without_rule: z.int(),
+  /** Entities that have not the documented form. */
+  unreadable: z.int(),
+  /** Entities beyond the limit, which were not read. */
+  left_out: z.int(),
+  /** Rules that cannot be used, and the first of them. */
+  rules_invalid: z.int(),
+  invalid: z.array(z.object({ entity: z.string(), rule: z.string() })),
+  /** Rules for which entities name different owners, and the first of them. They name no owner. */
+  rules_ambiguous: z.int(),
+  ambiguous: z.array(
+    z.object({ rule: z.string(), owners: z.array(z.string()), entities: z.array(z.string()) }),
+  ),
+  /** Attempts to read it that failed, since the last that succeeded. */
+  failures: z.int(),
+  /** When the last of these failed, and why; null where none did. */
+  failed: time.nullable(),
+  error: z.string().nullable(),
+});
+
+/** The rules in the order in which they are asked: those that admins set, those of the setting, then the catalogue. */
 export const ownerRules = z.object({
   /** Grows with each change of the stored rules. */
   version: z.int(),
@@ -28,6 +62,8 @@ export const ownerRules = z.object({
   unreadable: z.array(z.string()),
   /** Rules of the setting `owner_rules` of the collector that answers. */
   setting_rules: z.array(z.string()),
+  /** Null where the setting `backstage_url` is not set. */
+  catalogue: ownerCatalogue.nullable(),
 });
 
 export const ownerRulesChange = z.strictObject({
@@ -86,6 +122,7 @@ export const ownerSummary = z.object({
 });
 
 export type OwnerSource = z.infer<typeof ownerSource>;
+export type OwnerCatalogue = z.infer<typeof ownerCatalogue>;
 export type FoundOwner = z.infer<typeof foundOwner>;
 export type OwnerRules = z.infer<typeof ownerRules>;
 export type OwnerRulesChange = z.infer<typeof ownerRulesChange>;

@@ -23,7 +23,10 @@ const NO_WORKLOAD: OwnedIdentity = {
 export const NO_OWNERS: Owners = { tagKeys: [], find: () => null };
 
 /** Finds owners by rules, of which the first that matches counts. */
-export function ownersByRules(rules: readonly OwnerRule[], source: OwnerSource): Owners {
+export function ownersByRules(
+  rules: readonly OwnerRule[],
+  source: Exclude<OwnerSource, 'catalogue'>,
+): Owners {
   return {
     tagKeys: [...new Set(rules.flatMap((rule) => (rule.kind === 'tag' ? [rule.key] : [])))],
     find(identity, values) {

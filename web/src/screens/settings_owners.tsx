@@ -11,6 +11,7 @@ import { FactList, Panel } from '../parts/panel.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { RelativeTime } from '../time.tsx';
+import { Catalogue } from './settings_catalogue.tsx';
 
 const OWNERS_SHOWN = 200;
 
@@ -93,7 +94,12 @@ function OwnerRulesPanel() {
       note="The first rule that matches counts. An owner that somebody sets for an offender goes before all rules."
     >
       <ResourceView resource={answer}>
-        {(rules) => <EditedRules key={rules.version} known={rules} reload={answer.reload} />}
+        {(rules) => (
+          <>
+            <EditedRules key={rules.version} known={rules} reload={answer.reload} />
+            {rules.catalogue !== null && <Catalogue catalogue={rules.catalogue} />}
+          </>
+        )}
       </ResourceView>
     </Panel>
   );
@@ -238,6 +244,7 @@ function Explanation({ explained }: { explained: OwnerExplanation }) {
         ['Offender', <a href={`/offenders/${id}`}>{title}</a>],
         ['Owner', owner === null ? 'none' : owner_by === 'person' ? `${owner} (set by a person)` : owner],
         ['Rule', found === null ? 'no rule matches' : <code>{found.rule}</code>],
+        ...(found?.entity === undefined ? [] : [['Catalogue', found.entity] as [string, string]]),
         ['Namespace', facts.namespace],
         ['Unit', facts.unit],
         ['Image', facts.image],

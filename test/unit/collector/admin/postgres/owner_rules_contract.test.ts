@@ -29,6 +29,7 @@ onEachAdminStore('owner rules', (create) => {
     });
     assert.deepEqual(first.rules(), {
       ...{ version: 0, rules: [], changed: null, changed_by: null, unreadable: [], setting_rules: [] },
+      catalogue: null,
     });
     assert.deepEqual(second.owners().tagKeys, ['team']);
     const owner = (watch: OwnerWatch) => watch.owners().find(NOBODY, NOWHERE);
