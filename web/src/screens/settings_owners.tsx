@@ -12,6 +12,7 @@ import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { RelativeTime } from '../time.tsx';
 import { Catalogue } from './settings_catalogue.tsx';
+import './settings_owners.css';
 
 const OWNERS_SHOWN = 200;
 
@@ -227,7 +228,9 @@ function OwnerTestPanel() {
           <input name="id" required pattern="\s*[0-9a-f]{16}\s*" autocomplete="off" />
         </Field>
       </Form>
-      <div role="status">{found && <Explanation explained={found} />}</div>
+      <div class="owner-explanation" role="status">
+        {found && <Explanation explained={found} />}
+      </div>
     </Panel>
   );
 }
