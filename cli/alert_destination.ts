@@ -28,6 +28,8 @@ export const DESTINATION_EXAMPLES = `  name: soc                          name: 
   shape: otlp                        the shape of the records: native, otlp, ocsf, ecs or asff.
   digest: true                       many alerts of one rule come as one summary, for people.
   send_resolved: false               alerts that say that something is over are left out.
+  owners: {patterns: [pay-*], unowned: true}
+                                     only alerts about what these owners have, and about what has no owner.
   request: {…}                       parts of the request in place of the preset's, see the documentation.
 `;
 
@@ -42,6 +44,10 @@ export interface DestinationFlags {
   shape?: string | undefined;
   /** `KEY=VALUE` of values that are no secrets. */
   set?: readonly string[];
+  /** Owners whose alerts it gets. */
+  owner?: readonly string[];
+  /** It gets alerts about something without an owner. */
+  unowned?: boolean;
 }
 
 /**
@@ -55,7 +61,7 @@ export function readDestination(
   flags: DestinationFlags = {},
 ): NewDestination {
   const given = text === null ? {} : readMapping(text, file);
-  const { name, enabled, rules, digest, send_resolved, stream, shape, ...config } = given;
+  const { name, enabled, rules, digest, send_resolved, stream, shape, owners, ...config } = given;
   const isPresetKind = PRESET_KINDS.includes(String(config['kind']));
   const presetName = flags.preset ?? config['preset'] ?? (isPresetKind ? config['kind'] : undefined);
   const isHttp = presetName !== undefined || config['kind'] === 'http' || config['kind'] === undefined;
@@ -67,6 +73,7 @@ export function readDestination(
     shape: flags.shape ?? shape,
     rules: rules ?? preset?.rules ?? alertRule.options,
     digest,
+    owners: ownersOf(flags) ?? owners,
     send_resolved: send_resolved ?? preset?.send_resolved,
     config: preset === null ? config : httpConfig(config, preset, flags.set ?? []),
   });
@@ -75,6 +82,11 @@ export function readDestination(
   }
   if (preset === null) refuseUnknownKeys(config, read.data, file);
   return read.data;
+}
+
+/** Returns the owners that flags name; undefined where they name none. */
+function ownersOf({ owner = [], unowned = false }: DestinationFlags) {
+  return owner.length === 0 && !unowned ? undefined : { patterns: [...owner], unowned };
 }
 
 /** Several streams can go to one receiver. */
@@ -128,7 +140,7 @@ function refuseUnknownKeys(given: Record<string, unknown>, { config }: NewDestin
     if (known.includes(key)) continue;
     throw new OperatorError(
       2,
-      `${file}: a destination of kind ${config.kind} has no key "${key}". Its keys are ${['name', 'rules', 'enabled', 'digest', 'send_resolved', 'stream', 'shape', ...known].join(', ')}.`,
+      `${file}: a destination of kind ${config.kind} has no key "${key}". Its keys are ${['name', 'rules', 'enabled', 'digest', 'send_resolved', 'owners', 'stream', 'shape', ...known].join(', ')}.`,
     );
   }
 }

@@ -206,7 +206,10 @@ async function compose(
   });
   owners.onChange(() => views.forget());
   const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
-  const alerts = new Alerts({ admin, lease, insight: deciding, store, publicUrl, log });
+  const alerts = new Alerts({
+    ...{ admin, lease, insight: deciding, store, publicUrl, log },
+    owners: () => owners.owners(),
+  });
   const enforcement = new EnforcementQuestions(store, judging);
   const planAlerts = await PlanAlerts.open({
     admin,

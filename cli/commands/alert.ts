@@ -18,7 +18,7 @@ import { DESTINATION_EXAMPLES, presetFile, readDestination } from '../alert_dest
 import { createLogger } from '../log.ts';
 import { storeShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
-import { destinationTable } from '../terminal/alert_table.ts';
+import { destinationTable, unroutedText } from '../terminal/alert_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
 const json = z.boolean().default(false).describe('Print JSON.');
@@ -45,6 +45,16 @@ const addSettings = z.object({
   shape: shapeName
     .optional()
     .describe('Shape of the records: native, otlp, ocsf, ecs or asff. Default: that of the preset.'),
+  owner: z
+    .array(z.string().min(1).max(100))
+    .default([])
+    .describe(
+      'Owners whose alerts it gets, separated by commas; a * stands for any text. Default: alerts about everything.',
+    ),
+  unowned: z
+    .boolean()
+    .default(false)
+    .describe('It gets alerts about what has no owner, beside those of --owner, or these alone.'),
   set: z.array(z.string()).default([]).describe('Values of the preset that are no secrets, as KEY=VALUE.'),
   from_file: z
     .string()
@@ -90,8 +100,13 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 async function list(settings: z.infer<typeof listSettings>): Promise<number> {
-  const listed = await withDestinations(settings, async ({ destinations }) => destinations.list());
+  const { listed, unrouted } = await withDestinations(settings, async ({ destinations }) => ({
+    listed: await destinations.list(),
+    unrouted: await destinations.unrouted(),
+  }));
   process.stdout.write(settings.json ? `${visibleJson(listed, 2)}\n` : destinationTable(listed));
+  // JSON is the list alone, so that the note must not be a part of it.
+  (settings.json ? process.stderr : process.stdout).write(unroutedText(unrouted));
   return 0;
 }
 

@@ -1,6 +1,6 @@
 /** Prints alert destinations as a table for the terminal. */
 import { alertRule } from '../../collector/contract/alert.ts';
-import type { Destination } from '../../collector/contract/destination.ts';
+import type { Destination, DestinationOwners, UnroutedAlerts } from '../../collector/contract/destination.ts';
 import { columnsOf } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
 
@@ -46,6 +46,8 @@ export function destinationTable(destinations: readonly Destination[]): string {
     lines.push(line(cells));
     const error = destinations[index]!.last_error;
     if (error !== null) lines.push(`    last error: ${visibleText(error)}`);
+    const { owners } = destinations[index]!;
+    if (owners !== null) lines.push(visibleText(`    only alerts of ${ownersText(owners)}`));
     for (const note of progressNotes(destinations[index]!)) lines.push(visibleText(`    ${note}`));
     const { given_up: count, last_given_up: at, given_up_reason: reason } = destinations[index]!;
     if (count === 0 || at === null) continue;
@@ -53,4 +55,18 @@ export function destinationTable(destinations: readonly Destination[]): string {
     lines.push(visibleText(`    given up: ${count}, last at ${when}: ${reason ?? ''}`));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function ownersText({ patterns, unowned }: DestinationOwners): string {
+  return [...patterns, ...(unowned ? ['nobody (no owner)'] : [])].join(', ');
+}
+
+/** Says how many alerts were for no destination; empty where there was none. */
+export function unroutedText({ count, last, title, owner }: UnroutedAlerts): string {
+  if (count === 0) return '';
+  const about = owner === null ? 'without an owner' : `of ${owner}`;
+  const when = last?.slice(0, 16).replace('T', ' ') ?? '';
+  return visibleText(
+    `${count} ${count === 1 ? 'alert was' : 'alerts were'} for no destination, because all that want them are limited to other owners. The last, at ${when}, was ${about}: ${title ?? ''}. Add a destination with --unowned, or one without --owner.`,
+  ).concat('\n');
 }

@@ -8,7 +8,13 @@ import type { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { OnSchemaChange } from '../store/schema_change.ts';
 import { type Migration, openForWriting, type Schema } from '../store/sqlite/database.ts';
-import { ALERTS_STEP, GIVEN_UP_STEP, PRESETS_STEP, STRUCTURED_ALERTS_STEP } from './alerts_schema.ts';
+import {
+  ALERTS_STEP,
+  GIVEN_UP_STEP,
+  OWNERS_STEP,
+  PRESETS_STEP,
+  STRUCTURED_ALERTS_STEP,
+} from './alerts_schema.ts';
 import { KEPT_ANSWERS_STEP } from './kept_answers_schema.ts';
 import { LEASES_STEP } from './leases_schema.ts';
 import { PLANS_STEP } from './plans_schema.ts';
@@ -94,6 +100,7 @@ const MIGRATIONS: readonly Migration[] = [
   STREAMS_STEP,
   KEPT_ANSWERS_STEP,
   SCOPES_STEP,
+  OWNERS_STEP,
 ];
 
 export const ADMIN: Schema = { name: 'admin', file: 'admin.db', migrations: MIGRATIONS };

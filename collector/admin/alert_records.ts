@@ -9,21 +9,30 @@ const KEPT_ALERTS = 30_000;
 /** Open alerts beyond this number are forgotten, oldest first. Their end is reported without what they were about. */
 const MAX_OPEN_ALERTS = 20_000;
 
-/** `all`: for everybody. `digest`: a summary, for people. `each`: one of those that a summary stands for. */
-export type Audience = 'all' | 'digest' | 'each';
+/**
+ * `all`: for everybody. `digest`: a summary, for people. `each`: one of those that a summary stands for. `own`: a summary for
+ * one destination, which is limited to some owners.
+ */
+export type Audience = 'all' | 'digest' | 'each' | 'own';
 
 export interface RecordedAlert {
   alert: Alert;
   audience: Audience;
+  /** For `own` only: the destination, and the ids of the alerts that the summary stands for. */
+  destination?: string;
+  covers?: readonly string[];
 }
 
 type Details = Pick<Alert, 'dedup_key' | 'ends' | 'started' | 'ended' | 'object' | 'hosts'>;
 
 /**
- * Stores alerts. What an alert that resolves does not say is taken from the one that it resolves. Returns the number of
- * the last alert before them.
+ * Stores alerts. What an alert that resolves does not say is taken from the one that it resolves. Returns them as they were
+ * stored, and the number of the last alert before them.
  */
-export async function insertAlerts(sql: AdminSql, alerts: readonly RecordedAlert[]): Promise<number> {
+export async function insertAlerts(
+  sql: AdminSql,
+  alerts: readonly RecordedAlert[],
+): Promise<{ last: number; stored: readonly RecordedAlert[] }> {
   const last = await sql.get('SELECT max(number) AS number FROM alerts');
   const completed = await completedByOpen(sql, alerts);
   for (const part of inParts(completed)) {
@@ -38,7 +47,7 @@ export async function insertAlerts(sql: AdminSql, alerts: readonly RecordedAlert
     );
   }
   await sql.run(`DELETE FROM alerts WHERE number <= (SELECT max(number) FROM alerts) - ${KEPT_ALERTS}`);
-  return Number(last?.['number'] ?? 0);
+  return { last: Number(last?.['number'] ?? 0), stored: completed };
 }
 
 /** Returns the open alerts, oldest first. */
@@ -55,12 +64,13 @@ async function completedByOpen(
   const keys = alerts.flatMap(({ alert }) => (alert.ends ? [alert.dedup_key] : []));
   const known = await openByKey(sql, keys);
   const after = new Map<string, Alert | null>();
-  const completed = alerts.map(({ alert, audience }) => {
-    if (!alert.ends) return { alert, audience };
+  const completed = alerts.map((recorded) => {
+    const { alert } = recorded;
+    if (!alert.ends) return recorded;
     const key = alert.dedup_key;
     const whole = completedBy(after.has(key) ? after.get(key)! : (known.get(key) ?? null), alert);
     after.set(key, whole.state === 'firing' ? whole : null);
-    return { alert: whole, audience };
+    return { ...recorded, alert: whole };
   });
   await storeOpen(sql, after);
   return completed;
@@ -76,7 +86,11 @@ function completedBy(open: Alert | null, alert: Alert): Alert {
     severity,
     // The rule knew only the id of what is over.
     title: alert.object === null ? `Over: ${open.title}` : alert.title,
-    object: alert.object ?? object,
+    // Whoever was alerted hears of the end, also where something has another owner by now.
+    object:
+      alert.object === null || object === null
+        ? (alert.object ?? object)
+        : { ...alert.object, owner: object.owner },
     hosts: alert.hosts.length > 0 ? alert.hosts : hosts,
   };
 }

@@ -77,6 +77,11 @@ export const GIVEN_UP_STEP = `
   ALTER TABLE alert_destinations ADD COLUMN given_up_reason TEXT;
 `;
 
+/** Schema step: the owners whose alerts a destination gets, as JSON; null for all alerts. */
+export const OWNERS_STEP = `
+  ALTER TABLE alert_destinations ADD COLUMN owners TEXT;
+`;
+
 /** Schema step: webhooks and chats are presets of the generic HTTP destination. */
 export const PRESETS_STEP = `
   UPDATE alert_destinations SET config = json_object(

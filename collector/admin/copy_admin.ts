@@ -43,7 +43,7 @@ const TABLES: readonly Table[] = [
   table(
     'alert_destinations',
     1,
-    'id name enabled rules config created_us last_delivered_us last_error digest send_resolved given_up given_up_us given_up_reason stream',
+    'id name enabled rules config created_us last_delivered_us last_error digest send_resolved given_up given_up_us given_up_reason stream owners',
   ),
   {
     ...table('alerts', 1, 'number id rule subject time_us severity title text link state audience details'),

@@ -4,23 +4,29 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { RecordedAlert } from '../admin/alert_records.ts';
 import type { SubjectChange } from '../admin/alert_subjects.ts';
 import type { Lease } from '../admin/lease.ts';
 import { type Held, LeaseLostError } from '../admin/leases.ts';
 import type { Alert } from '../contract/alert.ts';
-import type { Destination, DestinationChange, NewDestination } from '../contract/destination.ts';
+import type {
+  Destination,
+  DestinationChange,
+  NewDestination,
+  UnroutedAlerts,
+} from '../contract/destination.ts';
 import type { Group } from '../contract/group.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import { type HostSummary, worstHostFirst } from '../insight/hosts.ts';
+import type { Owners } from '../insight/owners.ts';
 import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
 import { ALERT_KINDS } from './alert_kinds.ts';
 import { factsObject } from './alert_objects.ts';
+import { withOwner } from './alert_owner.ts';
 import { type AlertState, changedSubjects, STATE_KINDS, stateOf } from './alert_state.ts';
 import { SUMMARY_SUBJECT } from './alert_text.ts';
 import { dedupKeyOf } from './dedup_key.ts';
@@ -28,6 +34,7 @@ import { Deliveries } from './deliveries.ts';
 import { Destinations } from './destinations.ts';
 import { evaluate, type Findings } from './evaluate.ts';
 import { type HostGlance, HostRules } from './host_rules.ts';
+import { limitedDigests, recordedAlerts } from './recorded_alerts.ts';
 import type { SendOptions, SendResult } from './send.ts';
 
 const INTERVAL_MS = 10_000;
@@ -49,9 +56,6 @@ const COVERAGE_WINDOW_US = DAY_US;
 /** Hosts that are described at a time. */
 const HOSTS_AT_ONCE = 500;
 
-/** Alerts of one evaluation that are stored each for itself. Of more, only the summaries are stored, and the rest is counted. */
-const MAX_EACH = 10_000;
-
 /** The questions that the rules ask about the findings. */
 export interface AlertInsight {
   offenders(question: { window: Window }, filter: Record<string, never>): Promise<Offender[]>;
@@ -68,6 +72,8 @@ export interface AlertsOptions {
   lease: Lease;
   insight: AlertInsight;
   store: Pick<StoreQueries, 'coverage' | 'hosts'>;
+  /** Returns who owns what, as it is now. */
+  owners: () => Owners;
   /** Address of the page, such as `https://imdswatch.example.com`. Null: alerts have no link. */
   publicUrl: string | null;
   log: Logger;
@@ -96,6 +102,7 @@ export class Alerts {
     summaries: 0,
     left_out: 0,
     queue_overflowed: 0,
+    unrouted: 0,
   };
 
   constructor(options: AlertsOptions) {
@@ -125,6 +132,11 @@ export class Alerts {
 
   destinations(): Promise<Destination[]> {
     return this.#destinations.list();
+  }
+
+  /** Returns how many alerts were for no destination. */
+  unrouted(): Promise<UnroutedAlerts> {
+    return this.#destinations.unrouted();
   }
 
   /** `by` names the admin, for the log. Throws `OperatorError` (2) if the destination is not valid. */
@@ -231,33 +243,29 @@ export class Alerts {
     nowUs: number,
     held: Held | null,
   ): Promise<void> {
-    const alerts = this.#recorded(drafts, nowUs);
+    const owned = drafts.map(withOwner(this.#options.owners()));
+    const limited = await limitedDigests(this.#rows, owned);
+    const { recorded: alerts, leftOut } = recordedAlerts(
+      owned,
+      (draft) => this.#alert(draft, nowUs),
+      limited,
+    );
+    this.#counters.left_out += leftOut;
     if (alerts.length > 0 || subjects.length > 0) {
-      const { overflowed } = await this.#rows.record(alerts, subjects, nowUs, held);
+      const { overflowed, unrouted } = await this.#rows.record(alerts, subjects, nowUs, held);
       this.#counters.queue_overflowed += overflowed;
+      this.#counters.unrouted += unrouted;
+      if (unrouted > 0) {
+        this.#options.log.warn(
+          { alerts: unrouted },
+          'alerts are for no destination: every destination that wants them is limited to other owners',
+        );
+      }
     }
     const summaries = alerts.filter(({ audience }) => audience === 'digest').length;
-    this.#counters.alerts += alerts.length - summaries;
+    const own = alerts.filter(({ audience }) => audience === 'own').length;
+    this.#counters.alerts += alerts.length - summaries - own;
     this.#counters.summaries += summaries;
-  }
-
-  /** Returns the alerts of drafts, each summary behind the alerts that it stands for. */
-  #recorded(drafts: readonly AlertDraft[], nowUs: number): RecordedAlert[] {
-    const recorded: RecordedAlert[] = [];
-    let left = MAX_EACH;
-    for (const draft of drafts) {
-      const members = draft.members ?? [];
-      for (const member of members.slice(0, left)) {
-        recorded.push({ alert: this.#alert(member, nowUs), audience: 'each' });
-      }
-      this.#counters.left_out += Math.max(0, members.length - left);
-      left = Math.max(0, left - members.length);
-      recorded.push({
-        alert: this.#alert(draft, nowUs),
-        audience: draft.members === undefined ? 'all' : 'digest',
-      });
-    }
-    return recorded;
   }
 
   /** Sends the alerts that are due. Resolves when every destination has had its round. */

@@ -5,7 +5,9 @@
  */
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { DeliveryRow, DestinationRow } from '../admin/alerts.ts';
+import { ownerFilter, ownerOfAlert } from '../admin/alert_owners.ts';
+import type { DeliveryRow } from '../admin/alerts.ts';
+import type { DestinationRow } from '../admin/destination_row.ts';
 import type { Failure } from './failure.ts';
 import { type Link, Links } from './links.ts';
 import { type SendOptions, sendBy } from './send.ts';
@@ -215,7 +217,10 @@ export class Deliveries {
     }
     if (nowUs < link.againUs) return;
     link.againUs = nowUs + sender.resendSeconds * 1e6;
-    let rest = (await this.#rows.open()).filter(({ rule }) => destination.rules.includes(rule));
+    const takes = ownerFilter(destination.owners);
+    let rest = (await this.#rows.open()).filter(
+      (alert) => destination.rules.includes(alert.rule) && takes(ownerOfAlert(alert)),
+    );
     while (rest.length > 0) {
       if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
       const some = rest.slice(0, sender.countOf(rest));

@@ -6,15 +6,17 @@ import { randomUUID } from 'node:crypto';
 import { bareHost } from '../../common/host_address.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { DestinationRow } from '../admin/alerts.ts';
+import type { DestinationRow } from '../admin/destination_row.ts';
 import type { CursorRow } from '../admin/stream_cursors.ts';
 import { alertRule } from '../contract/alert.ts';
 import type {
   Destination,
   DestinationChange,
   DestinationConfig,
+  DestinationOwners,
   NewDestination,
   StreamProgress,
+  UnroutedAlerts,
 } from '../contract/destination.ts';
 import type { ShapeName, StreamName } from '../contract/export.ts';
 import { toTimestamp } from '../store/time.ts';
@@ -57,6 +59,11 @@ export class Destinations {
     return served(this.#admin);
   }
 
+  /** Returns how many alerts were for no destination. */
+  unrouted(): Promise<UnroutedAlerts> {
+    return this.#rows.unrouted();
+  }
+
   /** Finds a destination by its id or its name. Returns null if there is none. */
   async find(idOrName: string): Promise<Destination | null> {
     return (await this.list()).find(({ id, name }) => id === idOrName || name === idOrName) ?? null;
@@ -69,6 +76,7 @@ export class Destinations {
     const isForPeople = await checkConfig(config, stream);
     const digest = stream === 'alerts' && (given.digest ?? isForPeople);
     const rules = stream === 'alerts' ? (given.rules ?? [...alertRule.options]) : [];
+    const owners = ownersOf(given.owners, stream);
     return this.#admin.transaction('alerts', async (admin) => {
       const { alerts, cursors } = admin;
       const existing = await alerts.destinations();
@@ -88,6 +96,7 @@ export class Destinations {
         rules,
         digest,
         sendResolved,
+        owners,
         config,
         createdUs,
         stream,
@@ -112,7 +121,8 @@ export class Destinations {
       const rules = row.stream === 'alerts' ? (change.rules ?? row.rules) : [];
       refuseTaken(existing, name, id);
       const { digest = row.digest, send_resolved: sendResolved = row.sendResolved } = change;
-      await alerts.changeDestination({ ...row, name, enabled, rules, digest, sendResolved, config });
+      const owners = change.owners === undefined ? row.owners : ownersOf(change.owners, row.stream);
+      await alerts.changeDestination({ ...row, name, enabled, rules, digest, sendResolved, owners, config });
       return servedOne(admin, id);
     });
   }
@@ -159,6 +169,19 @@ async function servedOne(
   return (await served(admin)).find((each) => each.id === id) ?? null;
 }
 
+/** Throws `OperatorError` (2) for a stream whose records have no owner. */
+function ownersOf(
+  owners: DestinationOwners | null | undefined,
+  stream: StreamName,
+): DestinationOwners | null {
+  if (owners === undefined || owners === null) return null;
+  if (stream === 'alerts') return owners;
+  throw new OperatorError(
+    2,
+    `Only alerts can be limited to owners. A destination of the stream ${stream} gets every record: leave owners out.`,
+  );
+}
+
 /** A shape that is chosen goes before that of the preset. */
 function withShape(config: DestinationConfig, shape: ShapeName | undefined): DestinationConfig {
   if (shape === undefined) return config;
@@ -201,6 +224,7 @@ async function withoutSecrets(row: DestinationRow, cursor: CursorRow | null): Pr
     rules: row.rules,
     digest: row.digest,
     send_resolved: row.sendResolved,
+    owners: row.owners,
     kind: row.config.kind,
     preset: row.config.kind === 'http' ? row.config.preset : null,
     target: await targetOf(row.config, row.stream),

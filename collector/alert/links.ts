@@ -1,5 +1,5 @@
 /** Keeps what a destination needs between rounds: its connections, and the times before which it is left alone. */
-import type { DestinationRow } from '../admin/alerts.ts';
+import type { DestinationRow } from '../admin/destination_row.ts';
 import type { Failure } from './failure.ts';
 import { openSafely, type SendOptions } from './send.ts';
 import type { Sender } from './sender.ts';

@@ -103,6 +103,7 @@ export type AlertService = Methods<
   | 'sendTest'
   | 'recentAlerts'
   | 'openAlerts'
+  | 'unrouted'
 >;
 export type FindingsStore = Methods<
   Store,

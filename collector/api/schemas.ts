@@ -23,6 +23,7 @@ export const Alert = alerts.alert.meta({ id: 'Alert' });
 export const AuditEntry = administration.auditEntry.meta({ id: 'AuditEntry' });
 export const Destination = destinations.destination.meta({ id: 'Destination' });
 export const DestinationPreset = requests.destinationPreset.meta({ id: 'DestinationPreset' });
+export const UnroutedAlerts = destinations.unroutedAlerts.meta({ id: 'UnroutedAlerts' });
 export const NewDestination = destinations.newDestination.meta({ id: 'NewDestination' });
 export const DestinationChange = destinations.destinationChange.meta({ id: 'DestinationChange' });
 export const Storage = storage.meta({ id: 'Storage' });

@@ -331,6 +331,11 @@ export const STAGE_FAMILIES: readonly StageFamily[] = [
     'live.relay_connections_lost': 'listen',
   }),
   single(
+    'alerts_unrouted_total',
+    'Alerts that were for no destination, because every destination that wants them is limited to other owners.',
+    'alerts.unrouted',
+  ),
+  single(
     'owner_rules',
     'Rules that name owners of workloads, as this collector knows them.',
     'owners.rules',

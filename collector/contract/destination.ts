@@ -1,10 +1,12 @@
 /** Schemas of the destinations of alerts. */
 import * as z from 'zod';
+import { isIdentifier } from '../../protocol/text_bounds.ts';
 import { alertRule } from './alert.ts';
 import { shapeName, streamName } from './export.ts';
 import { requestDefinition } from './http_request.ts';
 import { time } from './window.ts';
 
+const MAX_OWNER_CHARACTERS = 100;
 const address = z.string().min(1).max(2000);
 /**
  * The configuration of an alert destination. Its secrets (a URL, a token, a password) are never returned.
@@ -37,6 +39,30 @@ export const destinationConfig = z.discriminatedUnion('kind', [
   }),
 ]);
 
+/** The owners whose alerts a destination gets. Alerts about everything else go to other destinations. */
+export const destinationOwners = z.object({
+  /** Owners, in which a `*` stands for any text. */
+  patterns: z
+    .array(
+      z
+        .string()
+        .trim()
+        .min(1)
+        .max(MAX_OWNER_CHARACTERS)
+        .refine(isIdentifier, 'must be one line of text without control characters'),
+    )
+    .max(100),
+  /** Alerts about something without an owner: offenders, hosts and groups that no rule names an owner of, and plans. */
+  unowned: z.boolean(),
+});
+
+const newOwners = destinationOwners
+  .refine(
+    ({ patterns, unowned }) => patterns.length > 0 || unowned,
+    'must name an owner, or have unowned: true',
+  )
+  .nullable();
+
 export const newDestination = z.object({
   name: z.string().min(1).max(100),
   enabled: z.boolean().default(true),
@@ -53,6 +79,8 @@ export const newDestination = z.object({
   digest: z.boolean().optional(),
   /** Also send alerts that say that something is over. */
   send_resolved: z.boolean().default(true),
+  /** For alerts: only those of some owners. Null, the default: all. */
+  owners: newOwners.optional(),
   config: destinationConfig,
 });
 
@@ -67,6 +95,7 @@ export const destinationChange = z.object({
   rules: newDestination.shape.rules.optional(),
   digest: z.boolean().optional(),
   send_resolved: z.boolean().optional(),
+  owners: newOwners.optional(),
   config: destinationConfig.optional(),
 });
 
@@ -99,6 +128,8 @@ export const destination = z.object({
   rules: z.array(alertRule),
   digest: z.boolean(),
   send_resolved: z.boolean(),
+  /** Null: it gets alerts of all owners, and those without one. */
+  owners: destinationOwners.nullable(),
   kind: z.enum(['http', 'syslog', 'email']),
   /** Name of the preset of an `http` destination, else null. */
   preset: z.string().nullable(),
@@ -115,6 +146,21 @@ export const destination = z.object({
   progress: streamProgress.nullable(),
 });
 
+/**
+ * Alerts that no destination got, because every destination that wants such an alert is limited to other owners. They are in
+ * the list of alerts like all others.
+ */
+export const unroutedAlerts = z.object({
+  count: z.int(),
+  /** When that happened last; null for never. */
+  last: time.nullable(),
+  /** Title of that alert, and the owner of what it is about. */
+  title: z.string().nullable(),
+  owner: z.string().nullable(),
+});
+
+export type DestinationOwners = z.infer<typeof destinationOwners>;
+export type UnroutedAlerts = z.infer<typeof unroutedAlerts>;
 export type HttpConfig = Extract<DestinationConfig, { kind: 'http' }>;
 export type DestinationConfig = z.infer<typeof destinationConfig>;
 export type NewDestination = z.input<typeof newDestination> &

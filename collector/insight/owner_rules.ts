@@ -1,6 +1,7 @@
 /** The owner of a workload by rules. Pure. The first rule that matches counts. */
+
+import { type Pattern, patternOf } from '../../common/text_pattern.ts';
 import type { Identity } from '../store/store.ts';
-import { type Pattern, patternOf } from './text_pattern.ts';
 
 export const MAX_OWNER_CHARACTERS = 100;
 export const OWNER_RULE_FORMS =

@@ -61,3 +61,8 @@ export function ownerOfHost(
   };
   return owners.find(NO_WORKLOAD, values)?.owner ?? null;
 }
+
+/** Returns the owner of a group of hosts, of which only the accounts are known. */
+export function ownerOfMembers(owners: Owners, accounts: readonly string[]): string | null {
+  return owners.find(NO_WORKLOAD, { tag: () => [], accounts })?.owner ?? null;
+}

@@ -5,7 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { DestinationRow } from '../admin/alerts.ts';
+import type { DestinationRow } from '../admin/destination_row.ts';
 import type { Lease } from '../admin/lease.ts';
 import { LeaseLostError } from '../admin/leases.ts';
 import type { CursorRow } from '../admin/stream_cursors.ts';

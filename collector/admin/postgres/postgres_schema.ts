@@ -270,6 +270,10 @@ const SCOPES = `
   ALTER TABLE sessions ADD COLUMN id_token text COLLATE "C";
 `;
 
+const OWNERS = `
+  ALTER TABLE alert_destinations ADD COLUMN owners text;
+`;
+
 export const POSTGRES_ADMIN: DatabaseSchema = {
   name: 'admin',
   steps: [
@@ -283,5 +287,7 @@ export const POSTGRES_ADMIN: DatabaseSchema = {
     { release: '0.1.0', summary: 'adds answers that are kept for all collectors', apply: KEPT_ANSWERS },
     // A release before it would show the whole fleet to a viewer with a scope.
     { release: '0.1.0', summary: 'adds auditors and scopes of viewers', apply: SCOPES, breaks: true },
+    // A release before it sends alerts of all owners to a destination that is limited to some. It loses none.
+    { release: '0.1.0', summary: 'limits destinations of alerts to owners', apply: OWNERS },
   ],
 };

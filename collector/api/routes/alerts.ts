@@ -9,7 +9,14 @@ import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, pageQuery } from '../question.ts';
 import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
-import { Alert, Destination, DestinationChange, DestinationPreset, NewDestination } from '../schemas.ts';
+import {
+  Alert,
+  Destination,
+  DestinationChange,
+  DestinationPreset,
+  NewDestination,
+  UnroutedAlerts,
+} from '../schemas.ts';
 
 const PATH = '/api/v1/alert/destinations';
 const params = z.object({ id: z.uuid() });
@@ -45,7 +52,10 @@ const listRoute = route({
   tags,
   summary: 'Destinations of alerts, without secrets',
   responses: {
-    200: jsonAnswer(z.object({ items: z.array(Destination), next: z.null() }), 'Every destination.'),
+    200: jsonAnswer(
+      z.object({ items: z.array(Destination), next: z.null(), unrouted: UnroutedAlerts }),
+      'Every destination, and the alerts that were for none of them.',
+    ),
   },
 });
 const presetsRoute = route({
@@ -110,7 +120,10 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
     return c.json({ items: (await alerts.openAlerts()).slice(0, limit), next: null }, 200);
   });
 
-  app.openapi(listRoute, async (c) => c.json({ items: await alerts.destinations(), next: null }, 200));
+  app.openapi(listRoute, async (c) => {
+    const [items, unrouted] = await Promise.all([alerts.destinations(), alerts.unrouted()]);
+    return c.json({ items, next: null, unrouted }, 200);
+  });
 
   app.openapi(presetsRoute, async (c) => c.json({ items: await servedPresets(), next: null }, 200));
 

@@ -7,7 +7,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { pino } from 'pino';
 import { doctorTable } from '../../../cli/doctor/table.ts';
 import { destination } from '../../../cli/log.ts';
-import { destinationTable } from '../../../cli/terminal/alert_table.ts';
+import { destinationTable, unroutedText } from '../../../cli/terminal/alert_table.ts';
 import { callLine } from '../../../cli/terminal/call_line.ts';
 import { CallPrinter, lossLine } from '../../../cli/terminal/call_output.ts';
 import { groupsTable, groupText } from '../../../cli/terminal/groups_table.ts';
@@ -105,7 +105,15 @@ describe('tables', () => {
     reconciliation: () => reconciliationTable(hostile(reconciliation)),
     tokens: () => tokenTable([hostile({ ...token })], Date.parse(time)),
     destinations: () =>
-      destinationTable([hostile({ ...alertDestination, rules: [...alertDestination.rules] })]),
+      destinationTable([
+        hostile({
+          ...alertDestination,
+          rules: [...alertDestination.rules],
+          owners: { patterns: ['pay-*'], unowned: true },
+        }),
+      ]),
+    'alerts for no destination': () =>
+      unroutedText(hostile({ count: 2, last: time, title: 'a title', owner: 'payments' })).trimEnd(),
     doctor: () => doctorTable(hostile([...doctorResults]), 100, false),
     losses: () => lossLine({ [HOSTILE]: 1 }),
     'an error of several lines': () => visibleLines(`one${HOSTILE}\ntwo${HOSTILE}`),

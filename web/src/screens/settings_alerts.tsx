@@ -2,8 +2,8 @@
 
 import { useState } from 'preact/hooks';
 import type { Alert } from '../../../collector/contract/alert.ts';
-import type { Destination, StreamProgress } from '../../../collector/contract/destination.ts';
-import { ALERT_RULES, PAGE_OF } from '../alert_rules.ts';
+import type { Destination, StreamProgress, UnroutedAlerts } from '../../../collector/contract/destination.ts';
+import { PAGE_OF } from '../alert_rules.ts';
 import { request } from '../api/client.ts';
 import { useResource } from '../api/resource.ts';
 import { useSession } from '../api/session.tsx';
@@ -13,10 +13,10 @@ import { Confirm, useAction } from '../parts/form.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
-import { SHAPES, STREAMS } from '../stream_names.ts';
 import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DestinationForm } from './settings_destination.tsx';
+import { Receives, Unrouted } from './settings_receives.tsx';
 import './settings_alerts.css';
 
 const ALERTS_SHOWN = 50;
@@ -40,7 +40,7 @@ export function AlertSettings() {
 }
 
 function Destinations() {
-  const answer = useResource<{ items: Destination[] }>('/alert/destinations');
+  const answer = useResource<{ items: Destination[]; unrouted?: UnroutedAlerts }>('/alert/destinations');
   const [adding, setAdding] = useState(false);
   return (
     <>
@@ -67,64 +67,53 @@ function Destinations() {
         }
       >
         <ResourceView resource={answer}>
-          {({ items }) =>
-            items.length === 0 ? (
-              <EmptyNotice title="No destinations yet.">
-                Add a webhook, a Slack channel, syslog or email to receive alerts, or a receiver of every
-                call, finding or entry of the audit log.
-              </EmptyNotice>
-            ) : (
-              <Table
-                caption="Destinations of alerts and streams"
-                rows={items}
-                rowKey={({ id }) => id}
-                rowClass={({ enabled }) => (enabled ? '' : 'over')}
-                columns={[
-                  {
-                    label: 'Name',
-                    heading: true,
-                    cell: (destination) => (
-                      <span class="stacked">
-                        <span>{destination.name}</span>
-                        <span class="quiet">
-                          {destination.preset ?? destination.kind} · {destination.target}
+          {({ items, unrouted }) => (
+            <>
+              {items.length === 0 ? (
+                <EmptyNotice title="No destinations yet.">
+                  Add a webhook, a Slack channel, syslog or email to receive alerts, or a receiver of every
+                  call, finding or entry of the audit log.
+                </EmptyNotice>
+              ) : (
+                <Table
+                  caption="Destinations of alerts and streams"
+                  rows={items}
+                  rowKey={({ id }) => id}
+                  rowClass={({ enabled }) => (enabled ? '' : 'over')}
+                  columns={[
+                    {
+                      label: 'Name',
+                      heading: true,
+                      cell: (destination) => (
+                        <span class="stacked">
+                          <span>{destination.name}</span>
+                          <span class="quiet">
+                            {destination.preset ?? destination.kind} · {destination.target}
+                          </span>
                         </span>
-                      </span>
-                    ),
-                  },
-                  {
-                    label: 'Receives',
-                    only: 'medium',
-                    cell: (destination) => <Receives destination={destination} />,
-                  },
-                  { label: 'Delivery', cell: (destination) => <Delivery destination={destination} /> },
-                  {
-                    label: 'Action',
-                    cell: (destination) => (
-                      <DestinationActions destination={destination} reload={answer.reload} />
-                    ),
-                  },
-                ]}
-              />
-            )
-          }
+                      ),
+                    },
+                    {
+                      label: 'Receives',
+                      only: 'medium',
+                      cell: (destination) => <Receives destination={destination} />,
+                    },
+                    { label: 'Delivery', cell: (destination) => <Delivery destination={destination} /> },
+                    {
+                      label: 'Action',
+                      cell: (destination) => (
+                        <DestinationActions destination={destination} reload={answer.reload} />
+                      ),
+                    },
+                  ]}
+                />
+              )}
+              <Unrouted unrouted={unrouted} />
+            </>
+          )}
         </ResourceView>
       </Panel>
     </>
-  );
-}
-
-function Receives({ destination: { stream, shape, rules } }: { destination: Destination }) {
-  if (stream === 'alerts') {
-    return rules.length === Object.keys(ALERT_RULES).length
-      ? 'All alerts'
-      : `Alerts: ${rules.map((rule) => ALERT_RULES[rule]).join(', ')}`;
-  }
-  return (
-    <span class="stacked">
-      <span>{STREAMS[stream].label}</span>
-      {shape !== null && <span class="quiet">{SHAPES[shape]}</span>}
-    </span>
   );
 }
 

@@ -1,7 +1,11 @@
 /** The form that adds a destination of alerts, or of a stream of records. */
 import { useState } from 'preact/hooks';
 import type { AlertRule } from '../../../collector/contract/alert.ts';
-import type { Destination, DestinationConfig } from '../../../collector/contract/destination.ts';
+import type {
+  Destination,
+  DestinationConfig,
+  DestinationOwners,
+} from '../../../collector/contract/destination.ts';
 import type { ShapeName, StreamName } from '../../../collector/contract/export.ts';
 import type { DestinationPreset } from '../../../collector/contract/http_request.ts';
 import { ALERT_RULES } from '../alert_rules.ts';
@@ -92,6 +96,7 @@ function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
       rules: values.getAll('rules') as AlertRule[],
       digest: values.has('digest'),
       send_resolved: values.has('send_resolved'),
+      owners: ownersOf(values),
     };
     const body = {
       name: String(values.get('name')).trim(),
@@ -143,6 +148,16 @@ function ReceiverForm({ presets, done, cancel }: ReceiverFormProps) {
   );
 }
 
+/** Returns the owners that the form names; null for all. */
+function ownersOf(values: FormData): DestinationOwners | null {
+  const patterns = String(values.get('owners') ?? '')
+    .split(',')
+    .map((owner) => owner.trim())
+    .filter((owner) => owner !== '');
+  const unowned = values.has('unowned');
+  return patterns.length === 0 && !unowned ? null : { patterns, unowned };
+}
+
 function ShapeField({ shapes: [own, ...others] }: { shapes: readonly ShapeName[] }) {
   return (
     <Field label="Shape" hint="The form of the records that are sent.">
@@ -177,6 +192,16 @@ function AlertOptions({ receiver, preset }: AlertOptionsProps) {
           Also when something is over
         </label>
       </fieldset>
+      <Field
+        label="Only alerts of these owners"
+        hint="Separate several with commas; * stands for any text. Leave empty, and the box below unchecked, for all alerts."
+      >
+        <input name="owners" autocomplete="off" placeholder="payments, web-*" />
+      </Field>
+      <label class="check">
+        <input type="checkbox" name="unowned" />
+        Alerts about what has no owner
+      </label>
       <fieldset class="rules">
         <legend>Alerts about</legend>
         {Object.entries(ALERT_RULES).map(([rule, label]) => (

@@ -52,7 +52,8 @@ export async function fillAdmin(store: AdminStore): Promise<void> {
   const values = { url: 'https://example.com/', secret: 'x' };
   const config = { kind: 'http' as const, preset: 'webhook', values };
   const rules = ['host_silent' as const];
-  const whatever = { enabled: true, digest: true, sendResolved: false };
+  const owners = { patterns: ['pay-*'], unowned: true };
+  const whatever = { enabled: true, digest: true, sendResolved: false, owners };
   await store.alerts.addDestination({ id: 'd', name: 'd', ...whatever, rules, config, createdUs: 1 });
   await store.cursors.add('d');
   await store.cursors.begin('d', 7, NOW, null);

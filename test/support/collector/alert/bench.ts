@@ -14,6 +14,7 @@ import type { Alert } from '../../../../collector/contract/alert.ts';
 import type { Group } from '../../../../collector/contract/group.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
+import { NO_OWNERS, type Owners } from '../../../../collector/insight/owners.ts';
 import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
 import type { HostCoverage } from '../../../../collector/store/store.ts';
 import { NOON_US } from './findings.ts';
@@ -27,6 +28,7 @@ export class Bench {
   hosts: Host[] = [];
   groups: Group[] = [];
   coverage: HostCoverage[] = [];
+  owners: Owners = NO_OWNERS;
   nowMs = NOON_US / 1000;
   alerts!: Alerts;
   #database!: DatabaseSync;
@@ -51,6 +53,7 @@ export class Bench {
     );
     const admin = new SqliteAdminStore(this.#database);
     this.alerts = new Alerts({
+      owners: () => this.owners,
       admin,
       lease: new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS }),
       insight: {

@@ -20,6 +20,7 @@ import type { Host } from '../../../../collector/contract/host.ts';
 import type { OwnerExplanation } from '../../../../collector/contract/owner.ts';
 import type { HostSelection, PageChoice } from '../../../../collector/insight/host_board.ts';
 import { ownerRule } from '../../../../collector/insight/owner_rules.ts';
+import { NO_OWNERS } from '../../../../collector/insight/owners.ts';
 import type { HostFilter } from '../../../../collector/insight/question.ts';
 import { LiveFeed } from '../../../../collector/live/live_feed.ts';
 import { OwnerWatch } from '../../../../collector/owner_watch.ts';
@@ -47,6 +48,7 @@ const START = { sinceUs: 1_790_000_000_000_000, position: 4, id: '-' };
 export interface ApiBench {
   url: string;
   parts: ApiParts;
+  alerts: Alerts;
   tokens: { viewer: string; admin: string };
   /** The calls of insight and store, with method and arguments. */
   asked: [string, ...unknown[]][];
@@ -94,6 +96,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       endedTriage: async () => [],
     },
     store: { coverage: async () => [], hosts: async () => [] },
+    owners: () => NO_OWNERS,
     publicUrl: null,
     log,
   });
@@ -194,6 +197,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   return {
     url,
     parts,
+    alerts,
     tokens,
     asked,
     logged,

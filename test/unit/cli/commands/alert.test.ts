@@ -11,6 +11,7 @@ import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admi
 import { alertRule } from '../../../../collector/contract/alert.ts';
 import { servedPresets } from '../../../../collector/local.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
+import { alertOf } from '../../../support/collector/alert/alert_values.ts';
 import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
 
 const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
@@ -139,6 +140,50 @@ test('a preset: its file to fill in, values by flags, and what is wrong with the
   } finally {
     admin.close();
   }
+});
+
+test('destinations of some owners, and alerts that are for none of them', async () => {
+  const admin = openAdmin(dataDir);
+  try {
+    const url = `http://127.0.0.1:${good.port}`;
+    const { alerts } = new SqliteAdminStore(admin);
+    for (const { id } of await alerts.destinations()) await alerts.removeDestination(id);
+    const payments = ['--preset', 'alertmanager', '--name', 'payments', '--set', `url=${url}`];
+    const added = await imdswatch('add', ...payments, '--owner', 'pay-*,core');
+    assert.deepEqual([added.code, added.stderr], [0, '']);
+    await alerts.record([{ alert: alertOf({ title: 'web-1 is silent' }), audience: 'all' }], [], 1, null);
+    const note = /^1 alert was for no destination, .* without an owner: web-1 is silent\. .*--unowned/m;
+    const json = await imdswatch('list', '--json');
+    assert.match(json.stderr, note);
+    const listed: { owners: unknown }[] = JSON.parse(json.stdout);
+    assert.deepEqual(
+      listed.map(({ owners }) => owners),
+      [{ patterns: ['pay-*', 'core'], unowned: false }],
+    );
+    const [row] = await alerts.destinations();
+    await alerts.changeDestination({ ...row!, owners: { patterns: ['core'], unowned: true } });
+    const { stdout } = await imdswatch('list');
+    assert.match(stdout, /^payments .*\n {4}only alerts of core, nobody \(no owner\)$/m);
+    assert.match(stdout, note);
+    const calls = ['--preset', 'otlp', '--stream', 'calls', '--set', `url=${url}`];
+    const stream = await imdswatch('add', ...calls, '--owner', 'web');
+    assert.equal(stream.code, 2);
+    assert.match(stream.stderr, /Only alerts can be limited to owners\./);
+  } finally {
+    admin.close();
+  }
+});
+
+test('owners in a file, and flags that go before them', () => {
+  const text = 'name: x\nkind: syslog\nhost: a.example\nowners: {patterns: [web], unowned: true}\n';
+  const read = (flags = {}, given = text) => readDestination(given, 'f.yaml', presets, flags).owners;
+  assert.deepEqual(read(), { patterns: ['web'], unowned: true });
+  assert.deepEqual(read({ owner: ['pay'] }), { patterns: ['pay'], unowned: false });
+  assert.equal(read({}, text.replace(/owners.*/, '')), undefined);
+  assert.throws(
+    () => read({}, text.replace('[web], unowned: true', '[], unowned: false')),
+    /f\.yaml: owners: must name an owner, or have unowned: true/,
+  );
 });
 
 test('a destination as it is written down', () => {

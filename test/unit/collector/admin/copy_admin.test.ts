@@ -53,6 +53,8 @@ describe('the admin data', { skip: NO_POSTGRES }, () => {
     assert.deepEqual(sums, await adminSums(here));
     assert.deepEqual(sums, await copyAdmin(there, back));
     assert.deepEqual(sums, await adminSums(back));
+    const [destination] = await new SqlAdminStore(back).alerts.destinations();
+    assert.deepEqual(destination!.owners, { patterns: ['pay-*'], unowned: true });
     await new SqlAdminStore(back).certifiedHosts.remove('certified');
     assert.notDeepEqual(sums, await adminSums(back));
   });

@@ -53,7 +53,7 @@ onEachAdminStore('alerts, triage and plans', (create) => {
       'in the order of bytes',
     );
     const given = [recorded('one'), recorded('two')];
-    assert.deepEqual(await alerts.record(given, [], 1_000, null), { overflowed: 0 });
+    assert.deepEqual(await alerts.record(given, [], 1_000, null), { overflowed: 0, unrouted: 0 });
     const waiting = Object.fromEntries((await alerts.destinations()).map((row) => [row.name, row.waiting]));
     assert.deepEqual(waiting, { Z: 2, b: 2, off: 0, other: 0 });
     assert.deepEqual(await alerts.due('id of b', 999, 9), []);
@@ -160,7 +160,7 @@ onEachAdminStore('alerts, triage and plans', (create) => {
     const { alerts } = await (await create()).open();
     await alerts.addDestination(destination('a'));
     const given = Array.from({ length: 10_003 }, (_, number) => recorded(`number ${number}`));
-    assert.deepEqual(await alerts.record(given, [], 1, null), { overflowed: 3 });
+    assert.deepEqual(await alerts.record(given, [], 1, null), { overflowed: 3, unrouted: 0 });
     const [first] = await alerts.due('id of a', 1, 1);
     assert.equal(first!.alert.subject, 'number 3');
   });

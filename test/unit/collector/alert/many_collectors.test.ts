@@ -7,6 +7,7 @@ import { Lease } from '../../../../collector/admin/lease.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { PlanAlerts } from '../../../../collector/alert/plan_alerts.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
+import { NO_OWNERS } from '../../../../collector/insight/owners.ts';
 import type { StoredBatch } from '../../../../collector/store/store.ts';
 import { onPostgres, type PostgresAdminData } from '../../../support/collector/admin/admin_stores.ts';
 import { idsOf, receiver, webhook } from '../../../support/collector/alert/alert_benches.ts';
@@ -38,6 +39,7 @@ async function collectorOn(data: PostgresAdminData, findings: Findings): Promise
   const store = await data.open();
   const lease = new Lease(store, 'alerts', { durationMs: LONG_MS });
   const alerts = new Alerts({
+    owners: () => NO_OWNERS,
     admin: store,
     lease,
     insight: {

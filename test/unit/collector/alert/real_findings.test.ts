@@ -7,6 +7,7 @@ import { Lease } from '../../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
+import { NO_OWNERS } from '../../../../collector/insight/owners.ts';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
 import type { Call } from '../../../../protocol/call.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
@@ -28,6 +29,7 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   const log = pino({ level: 'silent' });
   const admin = new SqliteAdminStore(database);
   const alerts = new Alerts({
+    owners: () => NO_OWNERS,
     admin,
     lease: new Lease(admin, 'alerts', { durationMs: 1000 }),
     insight,

@@ -107,3 +107,43 @@ test('signing in and out: the cookie works, and only from our own page', async (
   assert.match(out.headers.get('set-cookie')!, /Max-Age=0/);
   await problemOf(await api.ask(path, { as: 'nobody', headers: { Cookie: cookie } }), 401);
 });
+
+test('a destination is limited to owners, and what then reaches nobody is shown', async () => {
+  const send = (method: string, path: string, json: unknown) =>
+    api.ask(`/api/v1/alert/destinations${path}`, { as: 'admin', method, json });
+  const config = { kind: 'http', preset: 'webhook', values: { url: 'https://hooks.example.com/owners' } };
+  const owners = { patterns: ['pay-*'], unowned: false };
+  const given = { name: 'for payments', rules: ['host_silent'], owners, config };
+  const made = await send('POST', '', given);
+  assert.equal(made.status, 201);
+  const added = (await made.json()) as { id: string; owners: unknown };
+  assert.deepEqual(added.owners, owners);
+  const nobody = { patterns: [], unowned: false };
+  await problemOf(await send('POST', '', { ...given, name: 'nobody', owners: nobody }), 400);
+  await problemOf(await send('PATCH', `/${added.id}`, { owners: nobody }), 400);
+  await problemOf(
+    await send('POST', '', { ...given, name: 'calls', stream: 'calls', rules: undefined }),
+    400,
+  );
+
+  const about = {
+    title: 'Host web-1 is silent',
+    rule: 'host_silent',
+    subject: 'i-1',
+    state: 'firing',
+  } as const;
+  const draft = { ...about, severity: 'warning' as const, text: 'text', object: null, hosts: [] };
+  await api.alerts.record([draft], [], null);
+  const listed = await api.ask('/api/v1/alert/destinations', { as: 'admin' });
+  const { items, unrouted } = (await listed.json()) as {
+    items: { id: string; waiting: number }[];
+    unrouted: object;
+  };
+  assert.equal(items.find(({ id }) => id === added.id)!.waiting, 0);
+  assert.deepEqual({ ...unrouted, last: null }, { count: 1, last: null, title: about.title, owner: null });
+  assert.equal(api.alerts.counters()['unrouted'], 1);
+
+  const changed = await send('PATCH', `/${added.id}`, { owners: null });
+  assert.equal(((await changed.json()) as { owners: unknown }).owners, null);
+  assert.equal((await send('DELETE', `/${added.id}`, undefined)).status, 204);
+});

@@ -221,7 +221,11 @@ const CASES: Case[] = [
     answer: strict(administration.retention),
   },
   { path: '/api/v1/alerts', as: 'viewer', answer: list(alerts.alert) },
-  { path: '/api/v1/alert/destinations', as: 'admin', answer: list(destinations.destination) },
+  {
+    path: '/api/v1/alert/destinations',
+    as: 'admin',
+    answer: list(destinations.destination).extend({ unrouted: strict(destinations.unroutedAlerts) }),
+  },
   {
     path: '/api/v1/alert/destinations',
     method: 'POST',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { patternOf } from '../../../../collector/insight/text_pattern.ts';
+import { patternOf } from '../../../common/text_pattern.ts';
 
 test('a * stands for any text, and everything else for itself', () => {
   const escaped = (text: string) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&');
