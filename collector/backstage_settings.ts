@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { isLoopback } from '../common/host_address.ts';
 import { OperatorError } from '../common/operator_error.ts';
-import { type BackstageOptions, readToken } from './backstage/catalogue_watch.ts';
+import { type BackstageOptions, readToken } from './backstage/options.ts';
 
 export const backstageShape = {
   backstage_url: z

@@ -19,7 +19,8 @@ import { ApiMetrics } from './api/metrics.ts';
 import type { View } from './api/parts.ts';
 import { HttpServer } from './api/server.ts';
 import { Views } from './api/views.ts';
-import { type BackstageOptions, CATALOGUE_LEASE_MS, CatalogueWatch } from './backstage/catalogue_watch.ts';
+import { CATALOGUE_LEASE_MS, CatalogueWatch } from './backstage/catalogue_watch.ts';
+import type { BackstageOptions } from './backstage/options.ts';
 import { backstageOptions } from './backstage_settings.ts';
 import {
   type CollectorSettings,

@@ -15,19 +15,12 @@ import type { Owners } from '../insight/owners.ts';
 import { READ_LIMITS, type ReadLimits, readCatalogue } from './catalogue_reader.ts';
 import { catalogueView, NO_CATALOGUE, servedCatalogue } from './catalogue_view.ts';
 import { mapEntities } from './entity_mapping.ts';
+import { type BackstageOptions, readToken } from './options.ts';
 
 /** Longer than a reading may take: who has the lease stores what it has read. */
 export const CATALOGUE_LEASE_MS = READ_LIMITS.totalMs + 60_000;
 const LOOK_MS = 2_000;
 const FIRST_RETRY_MS = 60_000;
-
-export interface BackstageOptions {
-  url: string;
-  tokenFile: string;
-  /** Null: the authorities that Node.js knows. */
-  caFile: string | null;
-  intervalMs: number;
-}
 
 export interface CatalogueWatchOptions extends BackstageOptions {
   admin: Pick<AdminStore, 'catalogue' | 'transaction'>;
@@ -127,9 +120,9 @@ export class CatalogueWatch {
   #isDue(): boolean {
     const { readMs, failures, failedMs } = this.#state ?? { readMs: null, failures: 0, failedMs: null };
     const { intervalMs } = this.#options;
-    // Collectors with different addresses would otherwise take turns without a pause.
-    if (performance.now() - this.#askedMs < FIRST_RETRY_MS) return false;
     const now = this.#nowMs();
+    // Collectors with different addresses would otherwise take turns without a pause.
+    if (Math.abs(now - this.#askedMs) < FIRST_RETRY_MS) return false;
     // A moment in the future comes from another clock. It must not keep the catalogue from being read.
     const isOver = (sinceMs: number, ms: number) => now - sinceMs >= ms || sinceMs - now > ms;
     if (failures === 0 || failedMs === null) return readMs === null || isOver(readMs, intervalMs);
@@ -180,7 +173,7 @@ export class CatalogueWatch {
     const { url, log } = this.#options;
     const before = this.#state;
     const version = this.#storedVersion + 1;
-    this.#askedMs = performance.now();
+    this.#askedMs = this.#nowMs();
     try {
       const { entities, counts } = await this.#ask();
       const packed = await packEntities(entities);
@@ -233,11 +226,4 @@ export class CatalogueWatch {
   #nowMs(): number {
     return (this.#options.now ?? Date.now)();
   }
-}
-
-/** Returns the token. Throws an error that does not have it. It is read each time, so that it can be replaced. */
-export function readToken(file: string): string {
-  const token = readFileSync(file, 'utf8').trim();
-  if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new Error(`backstage_token_file ${file} must contain one line with the token and nothing else`);
 }
