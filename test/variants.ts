@@ -25,6 +25,8 @@ const PAGE = ['page', 'findings', 'plans', 'settings', 'planted_page'].map(
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   ...Object.fromEntries(PAGE.map((file) => [file, 'has a variant without a faked clock'])),
   'test/system/web/oidc.test.ts': 'Chromium does not start with a faked clock, and it shows no date there',
+  'test/system/web/catalogue.test.ts':
+    'Chromium does not start with a faked clock, and dates are tested elsewhere',
   'test/unit/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
   'test/unit/collector/store/postgres/database_pool.test.ts':
     'has a server on the real clock, where certificates of another clock are not valid yet',
