@@ -84,6 +84,8 @@ describe('the settings', { skip: cannotBrowse }, () => {
       await page.getByRole('button', { name: 'Add a destination' }).click();
       await page.getByLabel('Name').fill('hook');
       await page.getByLabel('URL').fill(`http://127.0.0.1:${port}/in`);
+      await page.getByLabel('Only alerts of these owners').fill('payments, web-*');
+      await page.getByLabel('Alerts about what has no owner').check();
       // The other rules would fire for this fleet. The listener must receive only the test alert.
       for (const rule of ['New offender', 'Credentials over IMDSv1', 'Host silent', 'Coverage lost']) {
         await page.getByLabel(rule).uncheck();
@@ -93,6 +95,16 @@ describe('the settings', { skip: cannotBrowse }, () => {
       await page.getByRole('button', { name: 'Send test', exact: true }).click();
       await page.getByText('Test alert delivered').waitFor();
       assert.equal(received, 1);
+      await page.getByText('Only of payments, web-*, no owner').waitFor();
+      await page.route('**/api/v1/alert/destinations', async (route) => {
+        const answer = await (await route.fetch()).json();
+        const unrouted = { count: 2, last: answer.items[0].created, title: 'web-1 is silent', owner: 'core' };
+        await route.fulfill({ json: { ...answer, unrouted } });
+      });
+      await visit.go('/settings/alerts');
+      await page.getByText(/^2 alerts were for no destination.* of core: web-1 is silent$/).waitFor();
+      assert.deepEqual(await visit.violations(), []);
+      await page.unroute('**/api/v1/alert/destinations');
       await page.getByRole('button', { name: 'Remove' }).click();
       await page.getByRole('button', { name: 'Remove hook' }).click();
       await page.getByText('No destinations yet.').waitFor();
