@@ -62,11 +62,10 @@ function testFiles(): string[] {
   return [...new Set(files.map((file) => resolve(file)))].sort();
 }
 
-/** Fuzzers, packages, manifests and database servers do not depend on the date, and take long. */
+/** Fuzzers and database servers do not depend on the date, and take long. */
 function isOnceOnly(file: string): boolean {
   const path = relative(process.cwd(), file);
-  const folders = ['test/fuzz/', 'test/system/packaging/', 'test/system/docker/'];
-  return folders.some((folder) => path.startsWith(folder)) || path.includes('/postgres/');
+  return path.startsWith('test/fuzz/') || path.includes('/postgres/');
 }
 
 function runsSideBySide(file: string): boolean {

@@ -16,15 +16,13 @@ export interface Variant {
 const KIRITIMATI = { TZ: 'Pacific/Kiritimati' };
 const GERMAN = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' };
 
-/** Chromium does not start with a faked clock, so the page's tests see other time zones and locales only. */
-const PAGE = ['page', 'findings', 'plans', 'settings', 'planted_page'].map(
-  (name) => `test/system/web/${name}.test.ts`,
-);
+/** Chromium does not start with a faked clock. These screens show times, so they run in another time zone and locale. */
+const SCREENS_WITH_TIMES = ['findings', 'plans'].map((name) => `test/system/web/${name}.test.ts`);
+/** Whole programs, packages, manifests and the page run on the real clock only. */
+const ON_THE_REAL_CLOCK = 'test/system/';
 
 /** Tests that cannot run with a faked clock, or to which no clock matters, each with its reason. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(PAGE.map((file) => [file, 'has a variant without a faked clock'])),
-  'test/system/web/oidc.test.ts': 'Chromium does not start with a faked clock, and it shows no date there',
   'test/system/web/catalogue.test.ts':
     'Chromium does not start with a faked clock, and dates are tested elsewhere',
   'test/unit/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
@@ -53,6 +51,12 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
     ]),
   ),
   ...Object.fromEntries(
+    ['enforce_remote', 'same_verdicts'].map((name) => [
+      `test/unit/cli/commands/${name}.test.ts`,
+      'starts a process for each of many commands, and enforce.test.ts runs again with the same ones',
+    ]),
+  ),
+  ...Object.fromEntries(
     ['transfer/copy_store', 'transfer/check_store', 'live/many_collectors', 'two_releases'].map((name) => [
       `test/unit/collector/${name}.test.ts`,
       'starts database servers, and gives all times of its data itself',
@@ -74,13 +78,16 @@ export function variants(): Variant[] {
     const env = { ...ahead(4_000, library), ...places };
     clocks.push({ name: 'clock +4000 d, TZ Pacific/Kiritimati, LANG=de_DE', env, only: null });
   }
-  return [...clocks, { name: 'TZ Pacific/Kiritimati, LANG=de_DE', env: places, only: PAGE }];
+  return [...clocks, { name: 'TZ Pacific/Kiritimati, LANG=de_DE', env: places, only: SCREENS_WITH_TIMES }];
 }
 
 /** Returns the unit tests of `files` (absolute paths) that run in this variant. */
 export function filesOf({ only }: Variant, files: readonly string[]): string[] {
   if (only !== null) return files.filter((file) => only.some((name) => resolve(name) === file));
-  return files.filter((file) => !(relative(process.cwd(), file) in LEFT_OUT));
+  return files.filter((file) => {
+    const path = relative(process.cwd(), file);
+    return !(path in LEFT_OUT) && !path.startsWith(ON_THE_REAL_CLOCK);
+  });
 }
 
 /**
