@@ -2,7 +2,7 @@
  * Runs the tests with node:test under one closing summary. The folder of a test decides how it runs: what `ALONE` names
  * runs one file after the other, because these use the machine (namespaces, captures, containers) and would
  * disturb each other's timing. All others run at the same time, beside them, with a lower priority. With --variants the
- * unit tests run again under other dates, time zones and locales (variants.ts). Called by test/run.
+ * unit tests run under another date, time zone and locale (variants.ts). Called by test/run.
  *
  * A file that fails runs once more at the end, when nothing else runs. Where it passes then, the run passes and says
  * so: the tests share two cores with a lab of real packets, and some of them wait for a kernel. A file that takes longer
@@ -18,7 +18,7 @@ import { inspect, parseArgs } from 'node:util';
 import { endMarked, endTree, testFileProcesses } from './test_processes.ts';
 import { RunReport } from './test_report.ts';
 import { type FileResult, fileOf, TestTotals } from './test_totals.ts';
-import { filesOf, type Variant, variants } from './variants.ts';
+import { filesOf, hasOtherClock, type Variant, variants } from './variants.ts';
 
 const ALONE = [
   'test/lab/',
@@ -96,17 +96,21 @@ interface Group {
 }
 
 const sideBySide = files.filter(runsSideBySide);
-const variantFiles = sideBySide.filter((file) => !isOnceOnly(file));
 const concurrency = availableParallelism();
 const chosenVariants = values.variants ? variants() : [];
-if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
-  console.error('test/run: faketime is not installed, so the tests do not run again with other dates');
+if (values.variants && !chosenVariants.some(hasOtherClock)) {
+  console.error('test/run: faketime is not installed, so all tests run with the date of today');
 }
+const repeatable = sideBySide.filter((file) => !isOnceOnly(file));
 const variantGroups: Group[] = chosenVariants.map((variant) => ({
-  files: filesOf(variant, variantFiles),
+  files: filesOf(variant, repeatable),
   concurrency,
   variant,
 }));
+/** Tests that run under another clock do not run under that of today too: that would take half of the run's time. */
+const underOtherClock = new Set(
+  variantGroups.filter(({ variant }) => hasOtherClock(variant!)).flatMap((group) => group.files),
+);
 const alone: Group = {
   files: files.filter((file) => !runsSideBySide(file)),
   concurrency: 1,
@@ -122,7 +126,10 @@ try {
     runGroups([alone]).then(() => {
       labRuns = false;
     }),
-    runGroups([{ files: sideBySide, concurrency, variant: null }, ...variantGroups]),
+    runGroups([
+      { files: sideBySide.filter((file) => !underOtherClock.has(file)), concurrency, variant: null },
+      ...variantGroups,
+    ]),
   ]);
   await runFailedFilesAgain();
 } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * The surroundings in which the unit tests run again: other dates, time zones and locales. A test that passes only
- * near the day on which it was written fails here first.
+ * The surroundings in which the unit tests run in CI: another date, time zone and locale. A test that passes only
+ * near the day on which it was written fails here. Those of a developer's machine are what `npm run test:unit` has.
  */
 import { execFileSync } from 'node:child_process';
 import { relative, resolve } from 'node:path';
@@ -79,6 +79,10 @@ export function variants(): Variant[] {
     clocks.push({ name: 'clock +4000 d, TZ Pacific/Kiritimati, LANG=de_DE', env, only: null });
   }
   return [...clocks, { name: 'TZ Pacific/Kiritimati, LANG=de_DE', env: places, only: SCREENS_WITH_TIMES }];
+}
+
+export function hasOtherClock({ env }: Variant): boolean {
+  return 'FAKETIME' in env;
 }
 
 /** Returns the unit tests of `files` (absolute paths) that run in this variant. */

@@ -31,7 +31,7 @@ const failures = (out: string) => [
   ...new Set(out.split('\n').flatMap((line) => line.match(/^✖ (\[.*\] \w+)/)?.[1] ?? [])),
 ];
 
-test('a test that depends on the date fails in every variant with another clock', { skip: noClock }, () => {
+test('a test that depends on the date fails under another clock, and runs once', { skip: noClock }, () => {
   const soon = Date.now() + 30 * 86_400_000;
   const { status, out } = runTests(`
     test('dated', () => assert.ok(Date.now() < ${soon}));
@@ -44,7 +44,7 @@ test('a test that depends on the date fails in every variant with another clock'
     clocks.map(({ name }) => `[${name}] dated`),
   );
   assert.equal(out.match(/^ℹ tests /gm)?.length, 1, 'one summary');
-  assert.match(out, /^ℹ tests 4\nℹ suites 0\nℹ pass 3\nℹ fail 1$/m);
+  assert.match(out, /^ℹ tests 2\nℹ suites 0\nℹ pass 1\nℹ fail 1$/m);
 });
 
 test('a test that depends on the time zone or the locale fails there too', { skip: noClock }, () => {
