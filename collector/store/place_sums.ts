@@ -21,7 +21,10 @@ export function keyOfPlace({ account, region }: Place): string {
   return JSON.stringify([account, region]);
 }
 
-/** Asks about one place after the other. Places without calls are left out. */
+/**
+ * Asks about one place after the other. Places without workloads are left out. A workload of which only the hosts are
+ * known there, because its sums have been deleted, counts for what its calls elsewhere are part of.
+ */
 export async function sumsByQuestions(
   store: Pick<StoreQueries, 'profiles' | 'identityTotals' | 'workloadHosts' | 'series'>,
   window: Window,
@@ -33,13 +36,14 @@ export async function sumsByQuestions(
     const hosts = { accounts: [place.account], regions: [place.region] };
     const scope = { window, hosts, identities: null };
     const totals = await store.identityTotals(scope);
-    if (totals.length === 0) continue;
+    const workloadHosts = await store.workloadHosts(scope, options);
+    if (totals.length === 0 && workloadHosts.length === 0) continue;
     const withV1 = totals.filter(({ kinds }) => kinds.some(isV1Use)).map(({ identity }) => identity.id);
     const points = await store.series({ ...scope, identities: withV1 }, bucket, true);
     found.push({
       ...place,
       totals,
-      hosts: await store.workloadHosts(scope, options),
+      hosts: workloadHosts,
       trend: points.flatMap(({ identity, startUs, v1 }) =>
         identity === null || v1 === 0 ? [] : [{ identity, startUs, v1 }],
       ),

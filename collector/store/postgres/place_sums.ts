@@ -50,7 +50,7 @@ export async function readPlaceSums(
     const latest = workload.latest.map((host) => ({ ...host, identity }));
     sums[Number(workload.identity.slice(0, space))]!.hosts.push({ ...workload, identity, latest });
   }
-  return sums.filter(({ totals }) => totals.length > 0);
+  return sums.filter(({ totals, hosts }) => totals.length > 0 || hosts.length > 0);
 }
 
 async function placesOfHosts(session: Session, choices: HostChoices): Promise<Places> {

@@ -144,7 +144,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(3, 14, 30).map((days) => ({ kind: 'window' as const, days })) },
 );
 
-test('what is kept is what a judgement of that moment gives, for any history', async () => {
+async function keptIsFresh(parameters: { seed?: number; path?: string } = {}): Promise<void> {
   await fc.assert(
     fc.asyncProperty(
       randomBatches(),
@@ -202,9 +202,14 @@ test('what is kept is what a judgement of that moment gives, for any history', a
         }
       },
     ),
-    { numRuns: 4, endOnFailure: true },
+    { numRuns: 4, endOnFailure: true, ...parameters },
   );
-});
+}
+
+test('what is kept is what a judgement of that moment gives, for any history', () => keptIsFresh());
+
+test('a workload whose sums one place has deleted keeps its host there', () =>
+  keptIsFresh({ seed: -2048706064, path: '2' }));
 
 /** Returns a store with some hosts. */
 function filled(): Shared {
