@@ -17,7 +17,7 @@ const receiverOn = (port: number) => `require('node:http').createServer((request
   request.on('data', (chunk) => process.stdout.write(chunk)).on('end', () => response.end());
 }).listen(${port}, '127.0.0.1', () => process.stderr.write('listening'))`;
 /** Only a defect lasts as long. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 /** Requests that are sent before their markers are waited for. */
 const GROUP = 8;
 
