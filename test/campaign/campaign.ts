@@ -51,6 +51,9 @@ export interface CampaignResult {
 const SETTLE_TIMEOUT_MS = 90_000;
 const AROUND_MS = 200_000;
 const QUIET_MS = 1_500;
+/** Appear in the agent's log. */
+const CONNECTED = '"msg":"connected"';
+const NOT_CONNECTED = '"msg":"no connection to the collector';
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
   const { say } = options;
@@ -163,6 +166,8 @@ async function settle(stage: Stage, say: (line: string) => void): Promise<void> 
     () => {
       const latest = state();
       if (latest === undefined || Date.parse(latest.time) < startedMs) return false;
+      // Without a connection the last report would stay in the spool: no gap would be known before it.
+      if (!stage.agent.saidAfter(CONNECTED, NOT_CONNECTED)) return false;
       return latest.spool.records === 0 && Date.now() > lastMs;
     },
     () => `${state()?.spool.records ?? 'an unknown number of'} records in the spool at ${state()?.time}`,

@@ -11,6 +11,8 @@ export class Supervised {
   readonly #logFile: string;
   #running: LabProcess | null = null;
   #wanted = false;
+  /** Holds what the process has printed since it was started. */
+  #said = '';
   starts = 0;
   /** Statuses or signals of unexpected ends. */
   readonly surprises: string[] = [];
@@ -29,8 +31,10 @@ export class Supervised {
     this.#running = running;
     this.starts += 1;
     let last = '';
+    this.#said = '';
     const keep = (chunk: string) => {
       last = chunk;
+      if (this.#running === running) this.#said += chunk;
       appendFileSync(this.#logFile, chunk);
     };
     running.child.stdout?.setEncoding('utf8').on('data', keep);
@@ -54,6 +58,11 @@ export class Supervised {
     const running = this.#running;
     this.#running = null;
     await running?.stop(signal, 10_000);
+  }
+
+  /** True if `one` was printed since the start, and `other` was not printed after it. */
+  saidAfter(one: string, other: string): boolean {
+    return this.#said.lastIndexOf(one) > this.#said.lastIndexOf(other);
   }
 
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
