@@ -11,9 +11,7 @@
  *
  * Prints one JSON line on stdout.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
@@ -29,6 +27,7 @@ import { DatabaseCluster } from './database_cluster.ts';
 import { hostOf } from './fleet.ts';
 import { heartbeatOf } from './heartbeat.ts';
 import { Latencies } from './latencies.ts';
+import { inNewDirectory } from './new_directory.ts';
 import { processUsage } from './process_usage.ts';
 
 const SILENT_AFTER_SECONDS = 300;
@@ -164,9 +163,8 @@ async function inPostgres(): Promise<object> {
   }
 }
 
-async function inSqlite(): Promise<object> {
-  const directory = mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
-  try {
+function inSqlite(): Promise<object> {
+  return inNewDirectory(async (directory) => {
     const store = openStore(directory);
     const result = await measure(store, async () => {
       const { mainThreadSeconds, otherThreadsSeconds } = processUsage(process.pid);
@@ -178,9 +176,7 @@ async function inSqlite(): Promise<object> {
     });
     await store.close();
     return result;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 const loadBefore = loadavg()[0]!;

@@ -23,8 +23,8 @@
  *
  * Prints progress on stderr, a table and one JSON line on stdout. Exit codes as those of imdswatch.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, loadavg, release, tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
+import { availableParallelism, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { exitWith } from '../../cli/exit.ts';
@@ -34,6 +34,7 @@ import { measureArrival } from './arrival.ts';
 import { ATTACK_NAMES, measureHostile } from './hostile.ts';
 import { measureIdle } from './idle.ts';
 import { measureIngest, NEW_PROCESS_SHARE } from './ingest.ts';
+import { inNewDirectory } from './new_directory.ts';
 import { measureQuestions } from './questions.ts';
 import { type Results, tableOf } from './results.ts';
 import { bytesPerCall } from './script.ts';
@@ -156,16 +157,6 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Runs a measure with a data directory of its own, which is removed after it. */
-async function inNewDir<T>(work: (dir: string) => Promise<T>): Promise<T> {
-  const dir = mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
-  try {
-    return await work(dir);
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
-
 async function measure(
   { measures, dataDir, profileDir, soak, shared, attack: only }: Wanted,
   sizes: Sizes,
@@ -173,7 +164,7 @@ async function measure(
   const results: Results = {};
   if (soak !== null) {
     progress(`soak: ${soak.minutes} minutes at ${soak.callsPerSecond} calls/s`);
-    results.soak = await inNewDir((dir) => measureSoak(soak, dir, (text) => progress(`soak: ${text}`)));
+    results.soak = await inNewDirectory((dir) => measureSoak(soak, dir, (text) => progress(`soak: ${text}`)));
     return results;
   }
   if (shared !== null) {
@@ -181,7 +172,7 @@ async function measure(
     progress(
       `shared: ${collectors} collectors, ${standbys} standbys, ${agents} agents at ${callsPerSecond} calls/s`,
     );
-    results.shared = await inNewDir((dir) => measureShared(shared, dir, profileDir));
+    results.shared = await inNewDirectory((dir) => measureShared(shared, dir, profileDir));
     return results;
   }
   if (measures.has('wire')) {
@@ -205,25 +196,25 @@ async function measure(
     results.ingest = [];
     for (const one of sizes.ingest) {
       progress(`ingest: ${one.name}`);
-      results.ingest.push(await inNewDir((dir) => measureIngest(one, dir, nodeFlags)));
+      results.ingest.push(await inNewDirectory((dir) => measureIngest(one, dir, nodeFlags)));
     }
   }
   if (measures.has('idle')) {
     progress(`idle: ${sizes.idle.agents.join(', ')} agents`);
-    results.idle = await inNewDir((dir) => measureIdle(sizes.idle.agents, sizes.idle.forMs, dir));
+    results.idle = await inNewDirectory((dir) => measureIdle(sizes.idle.agents, sizes.idle.forMs, dir));
   }
   if (measures.has('arrival')) {
     results.arrival = [];
     for (const { calls, callsPerSecond } of sizes.arrival) {
       progress(`packet to page: ${calls} calls, ${callsPerSecond} calls/s meanwhile`);
-      results.arrival.push(await inNewDir((dir) => measureArrival(calls, callsPerSecond, dir)));
+      results.arrival.push(await inNewDirectory((dir) => measureArrival(calls, callsPerSecond, dir)));
     }
   }
   if (measures.has('hostile')) {
     results.hostile = [];
     for (const attack of only === null ? ATTACK_NAMES : [only]) {
       progress(`hostile: ${attack}`);
-      results.hostile.push(await inNewDir((dir) => measureHostile(attack, sizes.hostile, dir)));
+      results.hostile.push(await inNewDirectory((dir) => measureHostile(attack, sizes.hostile, dir)));
     }
   }
   if (measures.has('questions')) {
@@ -231,7 +222,7 @@ async function measure(
     for (const size of sizes.pasts) {
       const ask = (dir: string) =>
         measureQuestions(size, dir, sizes.questions, (text) => progress(`questions: ${text}`));
-      if (dataDir === null) results.questions.push(await inNewDir(ask));
+      if (dataDir === null) results.questions.push(await inNewDirectory(ask));
       else {
         const kept = join(dataDir, `${size.hosts}-hosts-${size.days}-days-${size.calls}-calls`);
         mkdirSync(kept, { recursive: true });

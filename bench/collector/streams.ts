@@ -9,9 +9,7 @@
  * or comes out of order.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { exitWith } from '../../cli/exit.ts';
@@ -22,6 +20,7 @@ import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { DatabaseCluster } from './database_cluster.ts';
 import { Load } from './load.ts';
+import { inNewDirectory } from './new_directory.ts';
 import { notesCost } from './notes_cost.ts';
 import { type ReceiverReport, StreamReceiver } from './stream_receiver.ts';
 import { Subject, storeAtRest } from './subject.ts';
@@ -239,15 +238,6 @@ async function notes(dataDir: string) {
   }
 }
 
-async function inNewDir<T>(work: (dir: string) => Promise<T>): Promise<T> {
-  const dir = mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
-  try {
-    return await work(dir);
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
-
 async function main(): Promise<number> {
   const options = {
     minutes: { type: 'string' },
@@ -258,9 +248,10 @@ async function main(): Promise<number> {
   const amount = (text: string | undefined, fallback: number) =>
     text === undefined ? fallback : Number(text);
   const measures: Record<string, () => Promise<{ problems: string[] }>> = {
-    outage: () => inNewDir((dir) => outage(dir, amount(values.minutes, 10), amount(values.rate, 1000))),
-    export: () => inNewDir((dir) => exportOtlp(dir, amount(values.seconds, 60), amount(values.rate, 10_000))),
-    notes: () => inNewDir(notes),
+    outage: () => inNewDirectory((dir) => outage(dir, amount(values.minutes, 10), amount(values.rate, 1000))),
+    export: () =>
+      inNewDirectory((dir) => exportOtlp(dir, amount(values.seconds, 60), amount(values.rate, 10_000))),
+    notes: () => inNewDirectory(notes),
   };
   const measure = measures[positionals[0] ?? ''];
   if (measure === undefined) throw new OperatorError(2, 'Name a measure: outage, export or notes.');

@@ -11,9 +11,7 @@
  * Prints microseconds of processor time a call: for parsing and checking frames, and for storing them in this process and
  * in the servers.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { BatchChecker, type BatchFrame } from '../../collector/ingest/batch_checker.ts';
 import { parseFrame } from '../../collector/ingest/frame_parsing.ts';
@@ -26,6 +24,7 @@ import type { HostFacts } from '../../protocol/call.ts';
 import { type ClusterUsage, DatabaseCluster } from './database_cluster.ts';
 import { hostOf } from './fleet.ts';
 import { NEW_PROCESS_SHARE } from './ingest.ts';
+import { inNewDirectory } from './new_directory.ts';
 import { processUsage } from './process_usage.ts';
 import { type Entry, makeScript } from './script.ts';
 
@@ -184,19 +183,19 @@ async function measure(store: Store, cluster: DatabaseCluster | null): Promise<v
   }
 }
 
-const dir = mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
-const cluster =
-  values.store === 'postgres'
-    ? await DatabaseCluster.start(Number(values.standbys), values.statements)
-    : null;
-try {
-  const store = cluster === null ? openStore(dir) : await PostgresStore.open(parseDatabaseUrl(cluster.url));
+await inNewDirectory(async (dir) => {
+  const cluster =
+    values.store === 'postgres'
+      ? await DatabaseCluster.start(Number(values.standbys), values.statements)
+      : null;
   try {
-    await measure(store, cluster);
+    const store = cluster === null ? openStore(dir) : await PostgresStore.open(parseDatabaseUrl(cluster.url));
+    try {
+      await measure(store, cluster);
+    } finally {
+      await store.close();
+    }
   } finally {
-    await store.close();
+    await cluster?.close();
   }
-} finally {
-  await cluster?.close();
-  rmSync(dir, { recursive: true, force: true });
-}
+});
