@@ -22,6 +22,9 @@ export function repeatable<T extends z.ZodType>(value: T) {
 }
 
 const moment = z.iso.datetime({ offset: true });
+/** Shape of the id of a workload. */
+export const workloadId = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits');
+
 export const windowQuery = {
   from: moment.optional().describe('Start of the window, RFC 3339. Cannot be combined with `days`.'),
   to: moment.optional().describe('End of the window, RFC 3339. Default: now.'),

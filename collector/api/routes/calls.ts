@@ -9,7 +9,7 @@ import { exportAnswer, formatOf, type Format as ListFormat, listContent } from '
 import { listRequestOf } from '../list_request.ts';
 import { encodeCursor } from '../paging.ts';
 import type { ApiParts, View } from '../parts.ts';
-import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowQuery } from '../question.ts';
+import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowQuery, workloadId } from '../question.ts';
 import { route } from '../route.ts';
 import { ServedCall as ServedCallSchema } from '../schemas.ts';
 
@@ -17,9 +17,7 @@ const EXPORT_PAGE = 1000;
 
 export const callQuery = {
   host: repeatable(shortText).describe('Ids of hosts.'),
-  offender: repeatable(z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits')).describe(
-    'Ids of workloads.',
-  ),
+  offender: repeatable(workloadId).describe('Ids of workloads.'),
   version: z.enum(['1', '2']).optional().describe('Version of IMDS.'),
   category: repeatable(imdsCategory).describe('Categories of paths.'),
   outcome: repeatable(outcome).describe('Outcomes of calls.'),

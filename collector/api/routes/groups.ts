@@ -6,7 +6,7 @@ import type { GroupFilter } from '../../insight/group/fleet.ts';
 import type { ApiApp } from '../env.ts';
 import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { listAnswer } from '../list_answer.ts';
-import { listRequestOf, windowOfPage } from '../list_request.ts';
+import { listRequestOf, listSource } from '../list_request.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import { pageQuery, questionOf, repeatable, shortText, windowQuery } from '../question.ts';
@@ -64,9 +64,7 @@ export function groupRoutes(app: ApiApp, { views, defaultWindowDays, log, metric
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
     const { insight } = views.for(c);
-    const isExport = format !== 'json';
-    const source = isExport ? insight.fresh : insight;
-    const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
+    const { source, window } = listSource(insight, { query, list, format, defaultWindowDays });
     const sought = query.text?.toLowerCase() ?? '';
     const all = await source.groups(by, { window }, filterOf(query));
     const items = all.filter(

@@ -3,7 +3,7 @@ import { offender as offenderShape, severity } from '../../contract/offender.ts'
 import type { ApiApp } from '../env.ts';
 import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { listAnswer } from '../list_answer.ts';
-import { listRequestOf, windowOfPage } from '../list_request.ts';
+import { listRequestOf, listSource } from '../list_request.ts';
 import {
   type OffenderFilter,
   offenderFilterQuery,
@@ -12,7 +12,7 @@ import {
 } from '../offender_list.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
-import { hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
+import { hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery, workloadId } from '../question.ts';
 import { jsonAnswer, route } from '../route.ts';
 import { Offender, OffenderDetail } from '../schemas.ts';
 
@@ -54,7 +54,7 @@ const oneRoute = route({
   tags: ['findings'],
   summary: 'One workload: processes, hosts, paths, timeline, advice',
   request: {
-    params: z.object({ id: z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits') }),
+    params: z.object({ id: workloadId }),
     query: z.strictObject(windowQuery),
   },
   responses: { 200: jsonAnswer(OffenderDetail, 'The workload.') },
@@ -66,9 +66,7 @@ export function offenderRoutes(app: ApiApp, { views, defaultWindowDays, log, met
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
     const { insight } = views.for(c);
-    const isExport = format !== 'json';
-    const source = isExport ? insight.fresh : insight;
-    const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
+    const { source, window } = listSource(insight, { query, list, format, defaultWindowDays });
     const all = await source.offenders({ window }, hostFilterOf(query));
     const items = selectOffenders(all, query satisfies OffenderFilter);
     const { limit } = query;

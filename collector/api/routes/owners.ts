@@ -6,10 +6,10 @@ import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import { asOf, formatOf, formatQuery, listContent } from '../export.ts';
 import { listAnswer } from '../list_answer.ts';
-import { listRequestOf, windowOfPage } from '../list_request.ts';
+import { listRequestOf, listSource } from '../list_request.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
-import { hostFilterOf, hostQuery, pageQuery, windowQuery } from '../question.ts';
+import { hostFilterOf, hostQuery, pageQuery, windowQuery, workloadId } from '../question.ts';
 import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
 import { OwnerExplanation, OwnerRules, OwnerRulesChange, OwnerSummary } from '../schemas.ts';
 
@@ -62,7 +62,7 @@ const explainRoute = route({
   path: '/api/v1/owner-rules/explanations/{id}',
   tags: ['administration'],
   summary: 'The owner of one workload, and the rule that names it',
-  request: { params: z.object({ id: z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits') }) },
+  request: { params: z.object({ id: workloadId }) },
   responses: { 200: jsonAnswer(OwnerExplanation, 'The owner, the rule, and what rules look at.') },
 });
 
@@ -75,9 +75,7 @@ export function ownerRoutes(
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
     const { insight } = views.for(c);
-    const isExport = format !== 'json';
-    const source = isExport ? insight.fresh : insight;
-    const window = isExport ? list.window : windowOfPage(query, list, defaultWindowDays);
+    const { source, window } = listSource(insight, { query, list, format, defaultWindowDays });
     const all = await source.offenders({ window }, hostFilterOf(query));
     return listAnswer(c, {
       format,

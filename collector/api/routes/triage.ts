@@ -4,7 +4,7 @@ import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
-import { questionOf } from '../question.ts';
+import { questionOf, workloadId } from '../question.ts';
 import { jsonAnswer, jsonBody, route } from '../route.ts';
 import { Triage, TriageChange } from '../schemas.ts';
 
@@ -16,7 +16,7 @@ const changeRoute = route({
   description:
     'Fields that are left out stay. The state belongs to the workload with all its releases. `fixed` ends by itself when the workload calls IMDSv1 again, and `exception` at its date. No state changes a verdict.',
   request: {
-    params: z.object({ id: z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits') }),
+    params: z.object({ id: workloadId }),
     body: jsonBody(TriageChange),
   },
   responses: { 200: jsonAnswer(Triage, 'The triage as it is now.') },
