@@ -2,7 +2,6 @@
  * `imdswatch alert` manages and tests alert destinations. It works on the collector's files, also while it
  * runs.
  */
-import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Destination } from '../../collector/contract/destination.ts';
 import { shapeName, streamName } from '../../collector/contract/export.ts';
@@ -15,6 +14,7 @@ import {
 } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { DESTINATION_EXAMPLES, presetFile, readDestination } from '../alert_destination.ts';
+import { readGivenFile } from '../given_file.ts';
 import { createLogger } from '../log.ts';
 import { storeShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
@@ -143,7 +143,7 @@ async function add(settings: z.infer<typeof addSettings>): Promise<number> {
       'Name a preset by --preset, or a file that describes the destination by --from-file.',
     );
   }
-  const text = file === undefined ? null : readText(file);
+  const text = file === undefined ? null : readGivenFile(file);
   const newDestination = readDestination(text, file ?? '--preset', await servedPresets(), flags);
   const added = await withDestinations(settings, async ({ destinations, audit }) => {
     const destination = await destinations.add(newDestination);
@@ -213,17 +213,6 @@ async function named(destinations: Destinations, idOrName: string): Promise<Dest
  */
 function withDestinations<T>(place: StorePlace, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
   return withAdmin(place, createLogger('warn', 'alert'), work);
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (error) {
-    throw new OperatorError(
-      2,
-      `--from-file ${file} cannot be read: ${(error as Error).message}. Check the name and the permissions.`,
-    );
-  }
 }
 
 function usage(): string {

@@ -2,7 +2,6 @@
  * `imdswatch owners` manages the rules that name the owners of workloads, and says which rule names the owner of one: in the
  * files of a collector on this machine, which may be running, or by the API of one elsewhere.
  */
-import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import {
   type OwnerExplanation,
@@ -14,6 +13,7 @@ import {
 import { openForReading, readOwnerRules, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { requireAdmin } from '../collector_client/require_admin.ts';
+import { readGivenFile } from '../given_file.ts';
 import { createLogger } from '../log.ts';
 import { namedOffender } from '../named_offender.ts';
 import { offendersOf } from '../remote_questions.ts';
@@ -170,16 +170,7 @@ function placeOf(wanted: string, rules: readonly string[], ofSetting: readonly s
 }
 
 function readLines(file: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (error) {
-    throw new OperatorError(
-      2,
-      `--from-file ${file} cannot be read: ${(error as Error).message}. Check the name and the permissions.`,
-    );
-  }
-  return text
+  return readGivenFile(file)
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
