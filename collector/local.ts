@@ -169,73 +169,77 @@ export async function makeReport<T>(
 /** Returns the owner rules in the order in which they are asked, and what was read of the catalogue. */
 export async function readOwnerRules(
   place: StorePlace,
-  { ownerRules = [], backstageUrl }: Pick<JudgingOptions, 'ownerRules' | 'backstageUrl'>,
+  options: Pick<JudgingOptions, 'ownerRules' | 'backstageUrl'>,
 ): Promise<OwnerRules> {
-  const stored = await storedRules(place);
-  if (backstageUrl === undefined) return servedRules(stored, ownerRules, null);
-  const { state, view } = await storedCatalogue(place, backstageUrl);
-  return servedRules(stored, ownerRules, servedCatalogue(backstageUrl, state, view));
+  const { ownerRules = [], backstageUrl: url } = options;
+  const { rules, state, view } = await storedOwnerData(place, url);
+  return servedRules(rules, ownerRules, url === undefined ? null : servedCatalogue(url, state, view));
 }
 
 async function storedOwners(
   place: StorePlace,
   { ownerRules = [], backstageUrl }: JudgingOptions,
 ): Promise<Owners> {
-  const stored = await storedRules(place);
-  const catalogue = backstageUrl === undefined ? null : await storedCatalogue(place, backstageUrl);
-  return ownersOf(ownerRules, stored, catalogue?.view.found.owners).owners;
+  const { rules, view } = await storedOwnerData(place, backstageUrl);
+  return ownersOf(ownerRules, rules, view.found.owners).owners;
 }
 
-async function storedRules(place: StorePlace): Promise<StoredOwnerRules | null> {
-  if (isCopyOfFindings(place)) return null;
-  if (place.store !== undefined) return withAdminData(place, (admin) => admin.ownerRules.read());
-  return storedOwnerRules(storedSettings(place, [OWNER_RULES_QUESTION])[0]);
+interface StoredOwnerData {
+  rules: StoredOwnerRules | null;
+  /** Those of the catalogue; null and none where no catalogue is wanted, or where the stored one is of another address. */
+  state: CatalogueState | null;
+  view: CatalogueView;
 }
 
-async function storedCatalogue(
-  place: StorePlace,
-  url: string,
-): Promise<{ state: CatalogueState | null; view: CatalogueView }> {
-  const none = { state: null, view: NO_CATALOGUE };
-  if (isCopyOfFindings(place)) return none;
-  const read = async () => {
-    if (place.store !== undefined) {
-      return withAdminData(place, async ({ catalogue }) => ({
-        state: await catalogue.state(),
-        copy: await catalogue.entities(),
-      }));
-    }
-    const [state, copy] = storedSettings(place, [CATALOGUE_QUESTIONS.state, CATALOGUE_QUESTIONS.copy]);
-    return { state: catalogueState(state), copy: await catalogueCopy(copy) };
-  };
-  const { state, copy } = await read();
-  if (state?.url !== url) return none;
+/** `url`: the address of the catalogue; undefined where none is wanted. */
+async function storedOwnerData(place: StorePlace, url: string | undefined): Promise<StoredOwnerData> {
+  if (isCopyOfFindings(place)) return { rules: null, state: null, view: NO_CATALOGUE };
+  const { rules, catalogue } = await readOwnerRows(place, url !== undefined);
+  if (catalogue === null || catalogue.state?.url !== url) return { rules, state: null, view: NO_CATALOGUE };
+  const { state, copy } = catalogue;
   return {
+    rules,
     state,
-    view: state.readMs === null || copy === null ? NO_CATALOGUE : catalogueView(copy.entities),
+    view: state?.readMs == null || copy === null ? NO_CATALOGUE : catalogueView(copy.entities),
   };
 }
 
-/** Returns the values of rows of settings in the embedded store; undefined for a row that is not there. */
-function storedSettings(place: StorePlace, questions: readonly string[]): unknown[] {
-  const database = openDatabaseForReading(place.data_dir, ADMIN);
-  try {
-    return questions.map((question) => {
+async function readOwnerRows(place: StorePlace, withCatalogue: boolean) {
+  if (place.store !== undefined) {
+    return withAdminData(place, async ({ ownerRules, catalogue }) => ({
+      rules: await ownerRules.read(),
+      catalogue: withCatalogue ? { state: await catalogue.state(), copy: await catalogue.entities() } : null,
+    }));
+  }
+  const [rules, state, copy] = readAdminFile(place, (database) =>
+    [
+      OWNER_RULES_QUESTION,
+      ...(withCatalogue ? [CATALOGUE_QUESTIONS.state, CATALOGUE_QUESTIONS.copy] : []),
+    ].map((question) => {
       const value = database.prepare(question).get()?.['value'];
       return value === undefined ? undefined : JSON.parse(String(value));
-    });
-  } finally {
-    database.close();
-  }
+    }),
+  );
+  return {
+    rules: storedOwnerRules(rules),
+    catalogue: withCatalogue ? { state: catalogueState(state), copy: await catalogueCopy(copy) } : null,
+  };
 }
 
 async function storedTriage(place: StorePlace): Promise<TriageRecord[]> {
   if (isCopyOfFindings(place)) return [];
   if (place.store !== undefined) return withAdminData(place, (admin) => admin.triage.all());
-  // A command that only reads needs no right to write, and must change no schema.
+  return readAdminFile(place, (database) => triageRecords(database.prepare(ALL_TRIAGE).all()));
+}
+
+/** Reads the admin data of the embedded store. A command that only reads needs no right to write, and must change no schema. */
+function readAdminFile<T>(
+  place: StorePlace,
+  read: (database: ReturnType<typeof openDatabaseForReading>) => T,
+): T {
   const database = openDatabaseForReading(place.data_dir, ADMIN);
   try {
-    return triageRecords(database.prepare(ALL_TRIAGE).all());
+    return read(database);
   } finally {
     database.close();
   }

@@ -49,7 +49,7 @@ export class OwnerWatch {
   static async open(options: OwnerWatchOptions): Promise<OwnerWatch> {
     const watch = new OwnerWatch(options);
     watch.#take(await options.admin.ownerRules.read());
-    watch.#timer = setInterval(() => void watch.look(), INTERVAL_MS);
+    watch.#timer = setInterval(() => void watch.#lookAtRules(), INTERVAL_MS);
     watch.#timer.unref();
     return watch;
   }
@@ -83,12 +83,10 @@ export class OwnerWatch {
     return this.rules();
   }
 
-  /** Reads the rules again. Never rejects: a failure is counted, and the rules stay as they are known. */
-  look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = null;
-    });
-    return this.#looking;
+  /** Reads rules and catalogue again. Never rejects: a failure is counted, and both stay as they are known. */
+  async look(): Promise<void> {
+    await this.#options.catalogue?.look();
+    await this.#lookAtRules();
   }
 
   counters(): Counters {
@@ -99,8 +97,15 @@ export class OwnerWatch {
     };
   }
 
-  async #look(): Promise<void> {
-    await this.#options.catalogue?.look();
+  /** The catalogue looks for its own changes. */
+  #lookAtRules(): Promise<void> {
+    this.#looking ??= this.#readRules().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async #readRules(): Promise<void> {
     try {
       const stored = await this.#options.admin.ownerRules.read();
       this.#failuresInARow = 0;
