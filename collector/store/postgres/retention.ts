@@ -268,55 +268,72 @@ export class Retainer {
     const rawUs = Math.min(row!.calls ?? unusedUs, unusedUs) - NOTED_US;
     const longUs = Math.min(rollupUs - DAY_US, rawUs);
     const sumUs = rollupUs - DAY_US;
-    const callers = (among: string) =>
-      `WITH gone AS (DELETE FROM callers WHERE id IN (SELECT id FROM callers WHERE ${among} LIMIT ${CHUNK_ROWS}) RETURNING id)
-       DELETE FROM caller_facts WHERE caller IN (SELECT id FROM gone)`;
-    await this.#remembered(callers('last_us < $1'), rawUs);
-    for (const [table, key, condition, us] of [
-      ['shapes', 'id', 'last_us < $1', rawUs],
-      ['kinds', 'id', 'last_us < $1', longUs],
-      [
-        'user_agents',
-        'id',
-        'last_us < $1 AND NOT EXISTS (SELECT 1 FROM kinds WHERE user_agent = t.id)',
-        longUs,
-      ],
-      ['identity_hosts', 'host, identity', 'last_us < $1', sumUs],
-      ['paths_v1', 'identity, listed, path, slot', 'last_us < $1', sumUs],
-      ['measured_hops', 'host, identity, hops', 'last_us < $1', sumUs],
-    ] as const) {
-      await this.#remembered(
-        `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} t WHERE ${condition} LIMIT ${CHUNK_ROWS})`,
-        us,
-      );
+    await this.#remembered('callers', 'last_us < $1', rawUs, async (session, ids) => {
+      await session.execute('DELETE FROM caller_facts WHERE caller = ANY ($1)', [ids]);
+    });
+    await this.#remembered('shapes', 'last_us < $1', rawUs);
+    await this.#remembered('kinds', 'last_us < $1', longUs);
+    await this.#remembered(
+      'user_agents',
+      'last_us < $1 AND NOT EXISTS (SELECT 1 FROM kinds WHERE user_agent = t.id)',
+      longUs,
+    );
+    for (const table of ['identity_hosts', 'paths_v1', 'measured_hops'] as const) {
+      await this.#remembered(table, 'last_us < $1', sumUs);
     }
     await this.#remembered(
-      `DELETE FROM identities WHERE id IN (SELECT id FROM identities t
-         WHERE NOT EXISTS (SELECT 1 FROM identity_hosts WHERE identity = t.id)
-           AND NOT EXISTS (SELECT 1 FROM callers WHERE identity = t.id) AND $1::bigint IS NOT NULL LIMIT ${CHUNK_ROWS})`,
-      sumUs,
+      'identities',
+      `NOT EXISTS (SELECT 1 FROM identity_hosts WHERE identity = t.id)
+         AND NOT EXISTS (SELECT 1 FROM callers WHERE identity = t.id)`,
+      null,
     );
     await this.#all(() => this.#hosts(longUs));
   }
 
-  /** Deletes rows that writers remember. They forget everything before the next transaction. */
-  async #remembered(sql: string, us: number): Promise<void> {
-    await this.#all(() =>
-      this.#pool.transaction(async (session) => {
+  /**
+   * Deletes rows that writers remember. They forget everything before the next transaction. Rows are looked for without the
+   * lock, which stops all writers: a fleet has millions of rows, and mostly none is to be deleted.
+   */
+  async #remembered(
+    table: string,
+    condition: string,
+    us: number | null,
+    alsoDelete: (session: Session, ids: number[]) => Promise<void> = async () => {},
+  ): Promise<void> {
+    const values = us === null ? [] : [us];
+    await this.#all(async () => {
+      const found = await this.#pool.query<{ place: string }>(
+        `SELECT t.ctid::text AS place FROM ${table} t WHERE ${condition} LIMIT ${CHUNK_ROWS}`,
+        values,
+      );
+      if (found.length === 0) return 0;
+      await this.#pool.transaction(async (session) => {
         await session.query(`SELECT pg_advisory_xact_lock(${WRITERS_LOCK})`);
-        const deleted = await session.execute(sql, [us]);
-        if (deleted > 0) await session.execute(`UPDATE sums SET value = value + 1 WHERE name = 'epoch'`);
-        return deleted;
-      }),
-    );
+        // A row that was changed meanwhile has another place, and another row at its place meets the condition too.
+        const deleted = await session.query<{ id?: number }>(
+          `DELETE FROM ${table} t WHERE t.ctid = ANY ($${values.length + 1}::tid[]) AND ${condition} RETURNING *`,
+          [...values, found.map(({ place }) => place)],
+        );
+        if (deleted.length === 0) return;
+        await alsoDelete(
+          session,
+          deleted.flatMap(({ id }) => id ?? []),
+        );
+        await session.execute(`UPDATE sums SET value = value + 1 WHERE name = 'epoch'`);
+      });
+      return found.length;
+    });
   }
 
-  #hosts(beforeUs: number): Promise<number> {
+  async #hosts(beforeUs: number): Promise<number> {
+    const absentOnes = `FROM hosts h LEFT JOIN last_heard b ON b.host_id = h.host_id
+      WHERE h.last_us < $1 AND coalesce(b.heard_us, 0) < $1`;
+    const [isAnyAbsent] = await this.#pool.query(`SELECT 1 ${absentOnes} LIMIT 1`, [beforeUs]);
+    if (isAnyAbsent === undefined) return 0;
     return this.#pool.transaction(async (session) => {
       await session.query(`SELECT pg_advisory_xact_lock(${WRITERS_LOCK})`);
       const absent = await session.query<{ id: number; hostId: string }>(
-        `SELECT h.id, h.host_id AS "hostId" FROM hosts h LEFT JOIN last_heard b ON b.host_id = h.host_id
-         WHERE h.last_us < $1 AND coalesce(b.heard_us, 0) < $1 ORDER BY h.host_id LIMIT 100 FOR UPDATE OF h`,
+        `SELECT h.id, h.host_id AS "hostId" ${absentOnes} ORDER BY h.host_id LIMIT 100 FOR UPDATE OF h`,
         [beforeUs],
       );
       if (absent.length === 0) return 0;

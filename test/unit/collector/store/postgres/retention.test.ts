@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { DAY_US } from '../../../../../collector/contract/window.ts';
+import { WRITERS_LOCK } from '../../../../../collector/store/postgres/advisory_locks.ts';
 import { DatabasePool } from '../../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
 import { PostgresStore } from '../../../../../collector/store/postgres/postgres_store.ts';
@@ -153,6 +154,17 @@ describe('retention', { skip: NO_POSTGRES }, () => {
     assert.equal((await store.retain(KEEP_ALL, NOW_US)).callsDeleted, 0);
     assert.equal((await store.retain({ ...KEEP_ALL, maxBytes: 1 }, NOW_US)).callsDeleted, 5 * 4);
     assert.equal((await store.statistics()).calls, 4);
+    await close();
+  });
+
+  test('no writer is stopped where no row is to be deleted', async () => {
+    const { store, pool, close } = await open();
+    for (const batch of batchesOf(2)) await store.write([batch]);
+    await pool.transaction(async (session) => {
+      // This is a writer whose transaction lasts.
+      await session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`);
+      assert.equal((await store.retain(KEEP_ALL, NOW_US)).callsDeleted, 0);
+    });
     await close();
   });
 

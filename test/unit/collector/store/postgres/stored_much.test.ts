@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DAY_US, HOUR_US } from '../../../../../collector/contract/window.ts';
 import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
 import { PostgresStore } from '../../../../../collector/store/postgres/postgres_store.ts';
-import { call, host, report, rollup, stream } from '../../../../support/collector/store/records.ts';
+import { ALL, call, host, report, rollup, stream } from '../../../../support/collector/store/records.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
 
 /** They take some hundred pages in every table, and in every index. */
@@ -81,7 +81,45 @@ describe('a PostgreSQL store with many rows', { skip: NO_POSTGRES }, () => {
     assertFew(written, await pagesOf(ask, 5));
     await store.close();
   });
+
+  test('reads the sums of a workload host by host, also before the server has statistics', async () => {
+    const HOSTS = 1_500;
+    const url = await server.createDatabase();
+    const ask = (sql: string) => server.query('test_2', sql);
+    const nowUs = 20_777.5 * DAY_US;
+    const store = await PostgresStore.open(parseDatabaseUrl(url), { nowUs: () => nowUs });
+    for (const table of ['hourly', 'daily', 'identity_hosts', 'hosts']) {
+      await ask(`ALTER TABLE ${table} SET (autovacuum_enabled = off)`);
+    }
+    await store.write([stream(host('a'))(call(nowUs, { 'url.path': '/latest/meta-data/' }))]);
+    const [{ identity }] = (await ask('SELECT id AS identity FROM identities')) as [{ identity: number }];
+    const hour = Math.floor(nowUs / HOUR_US);
+    const day = Math.floor(nowUs / DAY_US);
+    const many = (select: string) => `SELECT ${select} FROM generate_series(1000, ${999 + HOSTS}) AS n`;
+    await ask(`
+      INSERT INTO hosts (id, host_id, name, facts, first_us, last_us) OVERRIDING SYSTEM VALUE ${many(`n, 'h' || n, 'h', '{}', 1, 1`)};
+      INSERT INTO hourly ${many(`n, 1, ${hour}, ${identity}, 1, 1, 1, 1`)};
+      INSERT INTO daily ${many(`n, 1, ${day}, ${identity}, 1, 1, 1, 1`)};
+      INSERT INTO identity_hosts ${many(`${identity}, n, ${nowUs}, ${nowUs}, ${nowUs}`)};
+    `);
+    const before = await rowsReadOf(ask);
+    // The sums of the first day may have been deleted in part, so that those of each host are looked at.
+    const window = { sinceUs: nowUs - 3 * DAY_US, untilUs: nowUs + 1 };
+    const [workload] = await store.workloadHosts({ ...ALL, window }, { latest: 1, tagKeys: [] });
+    assert.deepEqual([workload?.hosts, workload?.freed], [HOSTS + 1, HOSTS + 1]);
+    await store.close();
+    const read = (await rowsReadOf(ask)) - before;
+    assert.ok(read <= 20 * HOSTS, `${read} rows of sums were read for ${HOSTS} hosts`);
+  });
 });
+
+/** Returns the entries of indexes of sums that were read so far. Sessions report them when they end. */
+async function rowsReadOf(ask: (sql: string) => Promise<Record<string, unknown>[]>): Promise<number> {
+  const [row] = await ask(
+    `SELECT sum(idx_tup_read)::float8 AS read FROM pg_stat_user_indexes WHERE relname IN ('hourly', 'daily')`,
+  );
+  return row!['read'] as number;
+}
 
 function assertFew(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): void {
   const read = [...after].map(([table, pages]) => [table, pages - before.get(table)!] as const);
