@@ -59,7 +59,7 @@ export interface KeptJudgementOptions {
   admin: Pick<AdminStore, 'keptAnswers' | 'transaction' | 'leases' | 'isShared'>;
   lease: Pick<Lease, 'take' | 'start' | 'stop' | 'held'>;
   insight: Pick<Insight, 'boardWithHeld' | 'untriaged' | 'placeSums' | 'fleet' | 'groupsOf'>;
-  store: Pick<StoreQueries, 'profiles'>;
+  store: Pick<StoreQueries, 'profiles' | 'hostIds'>;
   /** Returns settings, rules and release: an answer of a collector with others is not used. */
   madeWith: () => unknown;
   defaultWindowDays: number;
@@ -192,12 +192,9 @@ export class KeptJudgement implements KeptAnswers {
   }
 
   async #judge(): Promise<void> {
-    const { insight, admin, defaultWindowDays, leastHosts = LEAST_HOSTS } = this.#options;
-    this.#roundMadeWith = this.#madeWith();
-    const untilUs = Math.ceil(this.#nowUs() / 1e6) * 1e6;
-    const question = { window: { sinceUs: untilUs - defaultWindowDays * DAY_US, untilUs } };
-    const { board, held } = (await readingOf(() => insight.boardWithHeld(question))).value;
-    this.#isNeeded = board.hosts.length >= leastHosts;
+    const { insight, admin, store, defaultWindowDays, leastHosts = LEAST_HOSTS } = this.#options;
+    // A judgement takes seconds of the database, so that the hosts are counted before.
+    this.#isNeeded = (await store.hostIds(null, null, leastHosts)).length >= leastHosts;
     if (!this.#isNeeded) {
       this.#counters.rounds_not_needed += 1;
       await this.look();
@@ -206,6 +203,10 @@ export class KeptJudgement implements KeptAnswers {
       this.#known.clear();
       return;
     }
+    this.#roundMadeWith = this.#madeWith();
+    const untilUs = Math.ceil(this.#nowUs() / 1e6) * 1e6;
+    const question = { window: { sinceUs: untilUs - defaultWindowDays * DAY_US, untilUs } };
+    const { board, held } = (await readingOf(() => insight.boardWithHeld(question))).value;
     await this.#keep('board', board.asOfUs, board, partsOfBoard(board));
     await this.#keep('held', board.asOfUs, held, partsOfHeld(held));
     // The data that a question reads can be older than the question.
