@@ -1,6 +1,7 @@
 /** Adds up the hosts of each workload in the database. */
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import { tagValue } from '../host_filter.ts';
+import { SUMS_DELETED_UNTIL_US } from '../sqlite/retention.ts';
 import { KIND_CLASS } from '../sqlite/total_rows.ts';
 import type { IdentityHost, WorkloadHosts, WorkloadHostsOptions } from '../store.ts';
 import type { Session } from './database_pool.ts';
@@ -186,7 +187,7 @@ async function readFreed(
 
 /**
  * Returns a condition on rows of `identity_hosts` (`t`): the workload made an IMDSv1 call on the host within the hours of the
- * window. Null where none did.
+ * window. Null where the window has no hour.
  */
 async function callersOfWindow(
   session: Session,
@@ -197,15 +198,14 @@ async function callersOfWindow(
   const every = { ...scope, identities: null };
   const sums = sumsOfHost(parameters, every, '1', 't.host', 'ARRAY[t.identity]');
   if (sums === null) return null;
-  const [oldest] = await session.query<{ hour: number | null }>(
-    'SELECT min(hour) AS hour FROM fleet_hourly WHERE class = $1',
-    [KIND_CLASS.v1],
+  const [deleted] = await session.query<{ untilUs: number }>(
+    'SELECT value AS "untilUs" FROM sums WHERE name = $1',
+    [SUMS_DELETED_UNTIL_US],
   );
-  if (oldest!.hour === null) return null;
   const since = parameters.add(Math.floor(bounded(window.sinceUs) / HOUR_US) * HOUR_US);
   const until = parameters.add(Math.ceil(bounded(window.untilUs) / HOUR_US) * HOUR_US);
-  // Retention may have deleted a part of the sums of this day, and none of later ones.
-  const keptSince = parameters.add((Math.floor(oldest!.hour / 24) + 1) * DAY_US);
+  // Retention may have deleted a part of the sums of the day before this one, and none of later ones.
+  const keptSince = parameters.add(Math.ceil((deleted?.untilUs ?? 0) / DAY_US) * DAY_US);
   // A last call within the window is such a call. Only where it came after the window, its sums must be looked at.
   return all(
     `t.last_v1_us >= ${since}`,
