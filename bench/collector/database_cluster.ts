@@ -11,13 +11,13 @@ const SETTINGS = [
   'fsync = on',
   'shared_buffers = 1GB',
   'max_wal_size = 4GB',
-  'min_wal_size = 1GB',
+  'min_wal_size = 3GB',
   'checkpoint_timeout = 5min',
   'wal_compression = lz4',
   'max_connections = 200',
 ];
 const DATABASE = 'imdswatch';
-const CATCH_UP_MS = 30_000;
+const CATCH_UP_MS = 60_000;
 
 /** One statement, by its share of the server's time. */
 export interface StatementCost {
@@ -50,8 +50,11 @@ export class DatabaseCluster {
     this.url = primary.url(DATABASE);
   }
 
-  /** `standbys`: one of them must confirm each commit. `listsStatements`: `statements` will be called. */
-  static async start(standbys: number, listsStatements: boolean): Promise<DatabaseCluster> {
+  /**
+   * `standbys`: one of them must confirm each commit. `listsStatements`: `statements` will be called. `logFiles`: files of the
+   * log, of 16 MB each, that the servers have as if they had run for some time.
+   */
+  static async start(standbys: number, listsStatements: boolean, logFiles = 0): Promise<DatabaseCluster> {
     if (NO_POSTGRES !== false) throw new Error(NO_POSTGRES);
     const library = listsStatements ? [`shared_preload_libraries = 'pg_stat_statements'`] : [];
     const servers = [await PostgresServer.start({ tcp: true, settings: [...SETTINGS, ...library] })];
@@ -69,6 +72,7 @@ export class DatabaseCluster {
         await primary.query('postgres', 'SELECT pg_reload_conf()');
         await untilQuorum(primary, standbys);
       }
+      if (logFiles > 0) await makeLogFiles(servers, logFiles);
       return new DatabaseCluster(primary, servers.slice(1));
     } catch (error) {
       await Promise.all(servers.map((server) => server.close()));
@@ -127,6 +131,35 @@ export class DatabaseCluster {
   async close(): Promise<void> {
     await this.#primary.stop();
     await Promise.all([this.#primary, ...this.#standbys].map((server) => server.close()));
+  }
+}
+
+/**
+ * Makes the files of the write-ahead log that servers have when they have run for some time. A new server fills each file
+ * with zeros and syncs it while transactions wait, until the first checkpoints give it used ones (PostgreSQL 15
+ * documentation, 30.5 "WAL Configuration").
+ */
+async function makeLogFiles(servers: readonly PostgresServer[], files: number): Promise<void> {
+  const [primary] = servers as [PostgresServer];
+  const next = "SELECT pg_logical_emit_message(false, 'imdswatch', ''), pg_switch_wal()";
+  for (let made = 0; made < files; made += 1) await primary.query('postgres', next);
+  // A checkpoint reuses files, also those that a standby lacks.
+  await untilReplayed(servers);
+  await primary.query('postgres', 'CHECKPOINT');
+  await untilReplayed(servers);
+  for (const standby of servers.slice(1)) await standby.query('postgres', 'CHECKPOINT');
+}
+
+/** Resolves when the standbys have replayed what the primary has written so far. */
+async function untilReplayed(servers: readonly PostgresServer[]): Promise<void> {
+  const [end] = await servers[0]!.query('postgres', 'SELECT pg_current_wal_lsn()::text AS at');
+  const deadline = performance.now() + CATCH_UP_MS;
+  for (const standby of servers.slice(1)) {
+    const hasAll = `SELECT pg_last_wal_replay_lsn() >= '${end!['at']}' AS has`;
+    while ((await standby.query('postgres', hasAll))[0]!['has'] !== true) {
+      if (performance.now() > deadline) throw new Error('A standby does not follow the primary.');
+      await sleep(100);
+    }
   }
 }
 

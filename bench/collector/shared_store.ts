@@ -14,6 +14,10 @@ import { MAX_IN_FLIGHT } from './simulated_agent.ts';
 import { Subject } from './subject.ts';
 
 const WARM_UP_SLOWER = 3;
+/** The file docker/compose.ha.yaml sets the same. */
+const SEMI_SPACE_MIB = 64;
+/** More than the log of a run of 150 s at 10,000 calls/s. */
+const LOG_FILES = 160;
 
 export interface SharedCase {
   collectors: number;
@@ -57,7 +61,7 @@ export async function measureShared(
   dir: string,
   profileDir: string | null,
 ): Promise<SharedResult> {
-  const cluster = await DatabaseCluster.start(options.standbys, profileDir !== null);
+  const cluster = await DatabaseCluster.start(options.standbys, profileDir !== null, LOG_FILES);
   const subjects: Subject[] = [];
   const load = new Load();
   try {
@@ -65,7 +69,15 @@ export async function measureShared(
     const nodeFlags = profileDir === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
     for (let index = 0; index < options.collectors; index += 1) {
       const dataDir = mkdtempSync(join(dir, 'collector-'));
-      subjects.push(await Subject.start({ dataDir, tls: false, store: cluster.url, nodeFlags }));
+      subjects.push(
+        await Subject.start({
+          dataDir,
+          tls: false,
+          store: cluster.url,
+          semiSpaceMib: SEMI_SPACE_MIB,
+          nodeFlags,
+        }),
+      );
     }
     const result = await run(options, cluster, subjects, load, profileDir);
     for (const subject of subjects) await subject.stop();

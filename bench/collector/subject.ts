@@ -11,8 +11,9 @@ import { processUsage, type Usage } from './process_usage.ts';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const MEMORY_PROBE = join(import.meta.dirname, 'memory_probe.ts');
 const MEMORY_TIMEOUT_MS = 60_000;
-/** Flags of the launcher, and the bound of the collector's unit on V8's young generation. */
-const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'];
+const LAUNCHER_FLAGS = ['--disable-warning=ExperimentalWarning'];
+/** The bound of the collector's unit on V8's young generation, in MiB. */
+const SEMI_SPACE_MIB = 8;
 /** The enrolment token for agents. Nobody else can reach the collector of a benchmark. */
 const AGENT_TOKEN = 'token-of-the-benchmark-only';
 const MAX_CONNECTIONS = 10_000;
@@ -25,6 +26,8 @@ export interface SubjectOptions {
   tls: boolean;
   /** Address of a PostgreSQL database; default: the embedded store. */
   store?: string;
+  /** Bound on a half of V8's young generation; default: that of the collector's unit. */
+  semiSpaceMib?: number;
   /** Flags of Node, such as those of its profiler. */
   nodeFlags?: string[];
   /** True if `memory` will be called. */
@@ -78,7 +81,8 @@ export class Subject {
     if (options.drainSeconds !== undefined) argv.push('--drain-seconds', String(options.drainSeconds));
     if (store !== undefined) argv.push('--store', store);
     argv.push(...(options.flags ?? []));
-    const child = spawn(process.execPath, [...RUNTIME_FLAGS, ...probe, ...nodeFlags, MAIN, ...argv], {
+    const heap = `--max-semi-space-size=${options.semiSpaceMib ?? SEMI_SPACE_MIB}`;
+    const child = spawn(process.execPath, [...LAUNCHER_FLAGS, heap, ...probe, ...nodeFlags, MAIN, ...argv], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, IMDSWATCH_AGENT_TOKEN: AGENT_TOKEN },
     });
@@ -117,7 +121,7 @@ export class Subject {
   async personToken(role: 'viewer' | 'admin'): Promise<string> {
     const argv = ['token', 'create', '--kind', 'person', '--role', role, '--name', 'benchmark'];
     const { stdout } = await promisify(execFile)(process.execPath, [
-      ...RUNTIME_FLAGS,
+      ...LAUNCHER_FLAGS,
       MAIN,
       ...argv,
       '--data-dir',

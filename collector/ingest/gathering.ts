@@ -6,7 +6,7 @@
  * at rest makes nobody wait, and a busy one is given large transactions before it falls behind.
  */
 /** For a shared database: an acknowledgement is to take less than a quarter of a second. */
-export const SHARED_GATHER_MS = 100;
+export const SHARED_GATHER_MS = 60;
 
 export class Gathering {
   readonly #maxMs: number;

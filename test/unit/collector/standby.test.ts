@@ -41,11 +41,12 @@ describe('a collector with a standby for questions', { skip: NO_POSTGRES }, () =
     });
     const person = await Person.signIn(collector);
     const storage = async () => (await person.json('/storage')) as Storage;
-    const standbyAnswers = () =>
-      eventually(
-        'the standby can answer',
-        async () => (await storage()).reader!.standbys[0]!.problem === null,
-      );
+    const standbyAnswers = (sinceUs = 0) =>
+      eventually('the standby can answer', async () => {
+        const { problem, as_of: asOf } = (await storage()).reader!.standbys[0]!;
+        // The data may be newer than what is known of its time.
+        return problem === null && Date.parse(asOf ?? '') * 1000 >= sinceUs;
+      });
     const peer = await new Peer(bench, collector.address.url).hello({
       ...HELLO,
       host: HOST,
@@ -57,7 +58,7 @@ describe('a collector with a standby for questions', { skip: NO_POSTGRES }, () =
     peer.send({ type: 'batch', seq: 1, records: calls.map((call) => ({ kind: 'call', call })) });
     await peer.next('ack');
     await servers.caughtUp();
-    await standbyAnswers();
+    await standbyAnswers(nowUs);
     await servers.pause();
     try {
       // All of these are answered as of before the next batch, and say so.
