@@ -22,6 +22,7 @@ import { Views } from './api/views.ts';
 import { CATALOGUE_LEASE_MS, CatalogueWatch } from './backstage/catalogue_watch.ts';
 import type { BackstageOptions } from './backstage/options.ts';
 import { backstageOptions } from './backstage_settings.ts';
+import { ClockWatch } from './clock_watch.ts';
 import {
   type CollectorSettings,
   checkCollectorSettings,
@@ -156,7 +157,8 @@ async function compose(
     writer,
     log,
   });
-  const catalogueLease = new Lease(admin, 'backstage', { durationMs: CATALOGUE_LEASE_MS });
+  const clockCheck = new ClockWatch(log);
+  const catalogueLease = new Lease(admin, 'backstage', { durationMs: CATALOGUE_LEASE_MS, clockCheck });
   const catalogue =
     backstage === null
       ? null
@@ -175,7 +177,7 @@ async function compose(
   const deciding = new Insight(store, { ...judging, triage });
   const now = () => dataNowUs(Date.now() * 1000) / 1000;
   const answers = data.reader === null ? deciding : new Insight(data.reader, { ...judging, triage, now });
-  const judgementLease = new Lease(admin, 'judgement', { durationMs: JUDGEMENT_LEASE_MS });
+  const judgementLease = new Lease(admin, 'judgement', { durationMs: JUDGEMENT_LEASE_MS, clockCheck });
   const keptDays = settings.readiness_window_days;
   const kept = new KeptJudgement({
     admin,
@@ -206,7 +208,7 @@ async function compose(
     return { calls, insight: new CoalescedInsight(own, { onChange }) };
   });
   owners.onChange(() => views.forget());
-  const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
+  const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS, clockCheck });
   const alerts = new Alerts({
     ...{ admin, lease, insight: deciding, store, publicUrl, log },
     owners: () => owners.owners(),
@@ -228,11 +230,11 @@ async function compose(
   const planWatch = new PlanWatch(admin.plans, notice, log);
   endings.push(() => planWatch.stop());
   const { streams, lease: streamsLease } = openStreams({
-    ...{ admin, store, insight: deciding, publicUrl, log },
+    ...{ admin, store, insight: deciding, publicUrl, log, clockCheck },
     offenderOf: (call) => rules.workloadIdOfCall(call),
     retention: () => access.retention(),
   });
-  const retentionLease = new Lease(admin, 'retention', { durationMs: RETENTION_LEASE_MS });
+  const retentionLease = new Lease(admin, 'retention', { durationMs: RETENTION_LEASE_MS, clockCheck });
   const retention = new RetentionTimer(store, access, retentionLease, log);
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {
@@ -293,6 +295,7 @@ async function compose(
       agentVersions: ingest.agentVersions(),
       certificateEndsMs: tls?.expiresMs ?? null,
       streams: streams.states(),
+      clockAheadSeconds: clockCheck.aheadSeconds,
     }),
     metricsGroupTag: settings.metrics_group_tag ?? null,
     unready: async () => (isDraining ? DRAINING : problem()),

@@ -30,6 +30,12 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
     'has a server on the real clock, where certificates of another clock are not valid yet',
   'test/unit/collector/alert/http/alertmanager.test.ts':
     'has an Alertmanager on the real clock, which shows no alert that begins in its future',
+  ...Object.fromEntries(
+    ['admin/leases_contract', 'alert/many_collectors'].map((name) => [
+      `test/unit/collector/${name}.test.ts`,
+      'has a database on the real clock, and a collector with another one has no lease',
+    ]),
+  ),
   'test/unit/run.test.ts': 'runs the runner itself',
   'test/unit/variants.test.ts': 'runs the variants itself',
   ...Object.fromEntries(

@@ -1,13 +1,29 @@
-/** Keeps a lease while this collector runs, where no other collector has it. */
+/**
+ * Keeps a lease while this collector runs, where no other collector has it. A collector whose clock is not the database's
+ * has no lease: by its clock hosts would be silent that are not, workloads would have stopped, and retention would delete
+ * what is not old.
+ */
 import { randomUUID } from 'node:crypto';
 import type { AdminStore } from './admin_store.ts';
 import type { Held } from './leases.ts';
+
+/** A clock may be off by so much. Silence of a host, the shortest time that alerts are about, is five minutes by default. */
+const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 
 export interface LeaseOptions {
   /** Time after which another collector takes the lease of one that has ended without a word. */
   durationMs: number;
   /** The monotonic clock, in milliseconds. */
   clock?: () => number;
+  /** The wall clock, in milliseconds since 1970. */
+  wallClock?: () => number;
+  /** Is told each time whether the wall clock is right. */
+  clockCheck?: ClockCheck | null;
+}
+
+/** Receives by how much the clock of this collector is ahead of the database's. */
+export interface ClockCheck {
+  note: (aheadMs: number, isRight: boolean) => void;
 }
 
 /** A lease as one collector knows it. */
@@ -24,6 +40,8 @@ export class Lease {
   readonly #name: string;
   readonly #durationMs: number;
   readonly #clock: () => number;
+  readonly #wallClock: () => number;
+  readonly #clockCheck: ClockCheck | null;
   readonly #holder = randomUUID();
   #held: Held | null = null;
   #untilMs = Number.NEGATIVE_INFINITY;
@@ -33,13 +51,15 @@ export class Lease {
   constructor(
     admin: Pick<AdminStore, 'leases' | 'isShared'>,
     name: string,
-    { durationMs, clock = () => performance.now() }: LeaseOptions,
+    { durationMs, clock = () => performance.now(), wallClock = Date.now, clockCheck = null }: LeaseOptions,
   ) {
     this.#leases = admin.leases;
     this.#isShared = admin.isShared;
     this.#name = name;
     this.#durationMs = durationMs;
     this.#clock = clock;
+    this.#wallClock = wallClock;
+    this.#clockCheck = clockCheck;
   }
 
   /** The lease, if it was taken and can be nobody else's yet. A collector that was frozen finds that it has none. */
@@ -56,7 +76,10 @@ export class Lease {
     return { name: this.#name, isHeld: this.isHeld, epoch: this.held?.epoch ?? null };
   }
 
-  /** Takes or keeps the lease. Resolves to null where another collector has it. Rejects where the database fails. */
+  /**
+   * Takes or keeps the lease. Resolves to null where another collector has it, or where the clock is wrong. Rejects where the
+   * database fails.
+   */
   take(): Promise<Held | null> {
     this.#taking ??= this.#take().finally(() => {
       this.#taking = null;
@@ -84,12 +107,28 @@ export class Lease {
   async stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer);
     await this.#taking?.catch(() => {});
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
     const held = this.#held;
     this.#held = null;
     if (held !== null && this.#isShared) await this.#leases.release(held).catch(() => {});
   }
 
+  async #isClockRight(): Promise<boolean> {
+    const aheadMs = await this.#leases.clockAheadMs(this.#wallClock);
+    if (aheadMs === null) return true;
+    const isRight = Math.abs(aheadMs) <= MAX_CLOCK_DIFFERENCE_MS;
+    this.#clockCheck?.note(aheadMs, isRight);
+    return isRight;
+  }
+
   async #take(): Promise<Held | null> {
+    if (!(await this.#isClockRight())) {
+      await this.#release();
+      return null;
+    }
     // The database counts from a later moment on.
     const untilMs = this.#clock() + this.#durationMs;
     this.#held = await this.#leases.take(this.#name, this.#holder, this.#durationMs);

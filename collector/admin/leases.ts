@@ -46,6 +46,17 @@ export class Leases {
     return row === undefined ? null : { name, holder, epoch: Number(row['epoch']) };
   }
 
+  /**
+   * Returns by how much a clock is ahead of the database's, in milliseconds, to half the time that the question takes; null
+   * where no other collector uses the database. `now`: the clock, in milliseconds since 1970.
+   */
+  async clockAheadMs(now: () => number): Promise<number | null> {
+    if (this.#sql.clockMs === null) return null;
+    const askedMs = now();
+    const row = await this.#sql.get(`SELECT ${this.#sql.clockMs} AS ms`);
+    return (askedMs + now()) / 2 - Number(row!['ms']);
+  }
+
   /** Gives a lease up, so that another collector gets it at once. */
   async release({ name, holder, epoch }: Held): Promise<void> {
     const text = 'UPDATE leases SET until_ms = 0 WHERE name = $1 AND holder = $2 AND epoch = $3';

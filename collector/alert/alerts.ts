@@ -49,6 +49,11 @@ const MAX_SHARE = 0.1;
 const HOSTS_SETTLE_MS = 5 * 60_000;
 const FINDINGS_WINDOW_US = 14 * DAY_US;
 /**
+ * A clock that is set back must not make the latest calls disappear: their workloads would count as fixed, and as new when it
+ * is right again.
+ */
+const MAX_BEHIND_US = DAY_US;
+/**
  * Older losses, from an agent that was offline, make a host unproven, and the `host_not_ready` alert reports
  * that.
  */
@@ -278,7 +283,7 @@ export class Alerts {
     const untilUs = nowMs * 1000;
     // The first evaluation covers all stored calls, so that old workloads count as known from then on.
     const sinceUs = begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
-    const offenders = await insight.offenders({ window: { sinceUs, untilUs } }, {});
+    const offenders = await insight.offenders({ window: { sinceUs, untilUs: untilUs + MAX_BEHIND_US } }, {});
     const endedTriage = await insight.endedTriage();
     if (nowMs - this.#startedMs < HOSTS_SETTLE_MS)
       return { offenders, endedTriage, hosts: null, groups: null };

@@ -32,6 +32,8 @@ export interface Observed {
   /** End of the collector's certificate in milliseconds since 1970; null without TLS. */
   certificateEndsMs: number | null;
   streams: readonly StreamState[];
+  /** By how much the collector's clock is ahead of the shared database's; null where that is not known. */
+  clockAheadSeconds: number | null;
 }
 
 /** Describes what a collector can do now. */
@@ -68,6 +70,7 @@ export class ApiMetrics {
   readonly #findingsFailures: Counter;
   readonly #ready: Gauge;
   readonly #copies: Gauge;
+  readonly #clockAhead: Gauge;
   readonly #leaseHeld: Gauge;
   readonly #leaseEpoch: Gauge;
   readonly #agents: Gauge;
@@ -113,6 +116,10 @@ export class ApiMetrics {
     this.#copies = gauge(
       'store_copies',
       'Machines that surely have a batch on disk when it is acknowledged; 0 if it may be in memory only.',
+    );
+    this.#clockAhead = gauge(
+      'database_clock_ahead_seconds',
+      'By how much the clock of the collector is ahead of the clock of the database that collectors share. Beyond 60 s, in either direction, the collector has no lease.',
     );
     this.#leaseHeld = gauge(
       'lease_held',
@@ -227,6 +234,8 @@ export class ApiMetrics {
     // A gauge without labels would show 0.
     if (state.copies === null) this.#copies.remove();
     else this.#copies.set(state.copies);
+    if (state.clockAheadSeconds === null) this.#clockAhead.remove();
+    else this.#clockAhead.set(state.clockAheadSeconds);
     this.#putLeases(state.leases);
     this.#putReader(state.reader);
     this.#putStored(state.stored);

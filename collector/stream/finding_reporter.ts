@@ -24,6 +24,8 @@ const MAX_SHARE = 0.1;
 /** Hosts have this time to report after a start of the collector. Until then all of them look silent and unproven. */
 const HOSTS_SETTLE_US = 300_000_000;
 const WINDOW_US = 14 * DAY_US;
+/** Clocks of collectors differ by less (`Lease`). Calls of the last minute must not be missing in between. */
+const MAX_BEHIND_US = 120_000_000;
 /** Losses are looked for in this time. One that is open began later, or goes on. */
 const LOSSES_US = DAY_US;
 /** Hosts that are described at a time, and reports that are stored at a time. */
@@ -76,7 +78,7 @@ export class FindingReporter {
     seen: Set<string>,
     nowUs: number,
   ): Promise<void> {
-    const window = { sinceUs: nowUs - WINDOW_US, untilUs: nowUs };
+    const window = { sinceUs: nowUs - WINDOW_US, untilUs: nowUs + MAX_BEHIND_US };
     const offenders = await this.#options.insight.offenders({ window }, {});
     const wanted = offenders.map((offender): WantedFinding => {
       const { severity, triage, accounts, regions, roles_v1, host_count } = offender;

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { Call } from '../../protocol/call.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
-import { Lease } from '../admin/lease.ts';
+import { type ClockCheck, Lease } from '../admin/lease.ts';
 import { DAY_US } from '../contract/window.ts';
 import type { Store } from '../store/store.ts';
 import { AuditSource } from './audit_source.ts';
@@ -20,11 +20,13 @@ export interface StreamParts {
   retention: () => Promise<{ raw_days: number; max_bytes: number }>;
   publicUrl: string | null;
   log: Logger;
+  /** See `LeaseOptions`. */
+  clockCheck: ClockCheck;
 }
 
 export function openStreams(parts: StreamParts): { streams: Streams; lease: Lease } {
-  const { admin, store, insight, offenderOf, retention, publicUrl, log } = parts;
-  const lease = new Lease(admin, 'streams', { durationMs: STREAMS_LEASE_MS });
+  const { admin, store, insight, offenderOf, retention, publicUrl, log, clockCheck } = parts;
+  const lease = new Lease(admin, 'streams', { durationMs: STREAMS_LEASE_MS, clockCheck });
   const nowUs = () => Date.now() * 1000;
   const rows = admin.findings;
   const followedSinceUs = async () => nowUs() - (await retention()).raw_days * DAY_US;

@@ -152,6 +152,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       },
       agentVersions: new Map([['0.1.0', 3]]),
       certificateEndsMs: 2_000_000_000_000,
+      clockAheadSeconds: -1.5,
       streams: [
         {
           name: 'lake "1"',

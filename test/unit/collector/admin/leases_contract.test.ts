@@ -35,6 +35,39 @@ onEachAdminStore('leases', (create) => {
 });
 
 onPostgres('leases', (create) => {
+  test('a collector whose clock is not that of the database has no lease, and another one gets it at once', async () => {
+    const data = await create();
+    const stores = [await data.open(), await data.open()] as const;
+    let aheadMs = 0;
+    const noted: [number, boolean][] = [];
+    const clockCheck = {
+      note: (ms: number, isRight: boolean) => noted.push([Math.round(ms / 60_000), isRight]),
+    };
+    const wrong = new Lease(stores[0], 'work', {
+      durationMs: LONG_MS,
+      wallClock: () => Date.now() + aheadMs,
+      clockCheck,
+    });
+    const right = new Lease(stores[1], 'work', { durationMs: LONG_MS });
+    for (const minutes of [60, -60, 1.5, -1.5]) {
+      aheadMs = 0;
+      assert.notEqual(await wrong.take(), null);
+      aheadMs = minutes * 60_000;
+      assert.equal(await wrong.take(), null);
+      assert.equal(wrong.isHeld, false);
+      assert.notEqual(await right.take(), null);
+      await right.stop();
+    }
+    assert.deepEqual(
+      noted.map(([, isRight]) => isRight),
+      [true, false, true, false, true, false, true, false],
+    );
+    assert.deepEqual([noted[1]![0], noted[3]![0]], [60, -60]);
+    aheadMs = 10_000;
+    assert.notEqual(await wrong.take(), null, 'a difference that no rule notices is no reason');
+    await wrong.stop();
+  });
+
   test('of many collectors that want a lease, one has it until it ends', async () => {
     const data = await create();
     const stores = await Promise.all(Array.from({ length: 3 }, () => data.open()));

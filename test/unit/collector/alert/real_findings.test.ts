@@ -83,4 +83,12 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   nowMs += 2 * 86_400_000;
   await write(credentials);
   assert.deepEqual(await told(), ['credentials_over_v1: Role credentials over IMDSv1 again: /usr/bin/curl']);
+
+  const { process } = makeCall({});
+  await write({ process: { ...process!, name: 'wget', 'executable.path': '/usr/bin/wget' } });
+  assert.deepEqual(await told(), ['new_offender: New IMDSv1 caller: /usr/bin/wget']);
+  nowMs -= 3_600_000;
+  assert.deepEqual(await told(), [], 'a clock that is set back stops no workload');
+  nowMs += 3_600_000;
+  assert.deepEqual(await told(), [], 'and begins none when it is right again');
 });

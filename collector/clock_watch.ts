@@ -1,0 +1,41 @@
+/** Tells operators where the clock of this collector is not the clock of the database that collectors share. */
+import type { Logger } from 'pino';
+import type { ClockCheck } from './admin/lease.ts';
+
+/** A clock that stays wrong is logged once in this time. */
+const LOG_MS = 10 * 60_000;
+
+export class ClockWatch implements ClockCheck {
+  readonly #log: Logger;
+  readonly #nowMs: () => number;
+  #aheadMs: number | null = null;
+  #isRight = true;
+  #loggedMs = Number.NEGATIVE_INFINITY;
+
+  /** `nowMs`: the monotonic clock. */
+  constructor(log: Logger, nowMs: () => number = () => performance.now()) {
+    this.#log = log;
+    this.#nowMs = nowMs;
+  }
+
+  /** By how much the clock was ahead when it was last compared; null before that, and for an embedded store. */
+  get aheadSeconds(): number | null {
+    return this.#aheadMs === null ? null : this.#aheadMs / 1000;
+  }
+
+  note(aheadMs: number, isRight: boolean): void {
+    this.#aheadMs = aheadMs;
+    const wasRight = this.#isRight;
+    this.#isRight = isRight;
+    if (isRight) {
+      if (!wasRight) this.#log.info('the clock of this collector agrees with the database again');
+      return;
+    }
+    if (!wasRight && this.#nowMs() - this.#loggedMs < LOG_MS) return;
+    this.#loggedMs = this.#nowMs();
+    this.#log.error(
+      { seconds: Math.round(Math.abs(aheadMs) / 1000) },
+      `the clock of this collector is ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock of the database: it evaluates no alerts, reports no findings and deletes nothing until they agree. Set both by NTP`,
+    );
+  }
+}
