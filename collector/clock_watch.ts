@@ -23,6 +23,13 @@ export class ClockWatch implements ClockCheck {
     return this.#aheadMs === null ? null : this.#aheadMs / 1000;
   }
 
+  /** Says what is wrong, and what this collector leaves to others; null where the clock is right. */
+  get problem(): string | null {
+    if (this.#isRight) return null;
+    const side = this.#aheadMs! > 0 ? 'ahead of' : 'behind';
+    return `The clock of this collector is ${secondsOf(this.#aheadMs!)} s ${side} the clock of the database. It evaluates no alerts, reports no findings and deletes nothing until they agree: other collectors do. Set both by NTP.`;
+  }
+
   note(aheadMs: number, isRight: boolean): void {
     this.#aheadMs = aheadMs;
     const wasRight = this.#isRight;
@@ -34,8 +41,12 @@ export class ClockWatch implements ClockCheck {
     if (!wasRight && this.#nowMs() - this.#loggedMs < LOG_MS) return;
     this.#loggedMs = this.#nowMs();
     this.#log.error(
-      { seconds: Math.round(Math.abs(aheadMs) / 1000) },
+      { seconds: secondsOf(aheadMs) },
       `the clock of this collector is ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock of the database: it evaluates no alerts, reports no findings and deletes nothing until they agree. Set both by NTP`,
     );
   }
+}
+
+function secondsOf(milliseconds: number): number {
+  return Math.round(Math.abs(milliseconds) / 1000);
 }

@@ -102,6 +102,8 @@ export interface CheckedDatabase {
   durability: { isSafe: boolean; text: string };
   /** Says why the server has no room for some megabytes; null where it has, or where the user may not try it. */
   room: { isChecked: boolean; problem: string | null };
+  /** By how much the clock of this machine is ahead of the server's. Where it is not right, a collector has no lease. */
+  clock: { aheadSeconds: number; isRight: boolean };
   /** Says why notifications between connections do not arrive; null where they do. */
   notificationProblem: string | null;
   /** Those of the setting `store_reader`. */

@@ -279,7 +279,10 @@ async function compose(
       statistics: () => questions.statistics(),
       write: (batches) => store.write(batches),
     },
-    storage: data.storage,
+    storage: async () => {
+      const { reader, ...stored } = await data.storage();
+      return { ...stored, clock: clockCheck.problem, reader };
+    },
     reader: () => data.reader?.state() ?? null,
     leases: () =>
       [lease.state, retentionLease.state, judgementLease.state, streamsLease.state].concat(

@@ -1,6 +1,6 @@
 /** The data of the collector after it was opened, whatever the store. */
 import type { AdminStore } from './admin/admin_store.ts';
-import type { Storage } from './contract/storage.ts';
+import type { StoreStorage } from './contract/storage.ts';
 import type { FeedRelay } from './live/feed_relay.ts';
 import type { ReaderState } from './store/postgres/standby_reader.ts';
 import type { CloudCount, CloudInstance, CloudInventory, Store, StoreQueries } from './store/store.ts';
@@ -27,7 +27,7 @@ export interface OpenedData {
   /** Names the place for the log. It has no password. */
   place: string;
   /** Says what an acknowledgement is worth now. Rejects where the database cannot be asked. */
-  storage(): Promise<Storage>;
+  storage(): Promise<StoreStorage>;
   /** Joins the live feed to those of the other collectors; null where there are none. */
   feed: FeedRelay | null;
   /** True where other collectors may use the same data. */

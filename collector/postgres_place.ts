@@ -1,9 +1,10 @@
 /** Opens the data of the collector in a PostgreSQL database. Only `store_place.ts` loads this file. */
 
 import type { Logger } from 'pino';
+import { MAX_CLOCK_DIFFERENCE_MS } from './admin/lease.ts';
 import { PostgresAdminStore } from './admin/postgres/postgres_admin_store.ts';
 import { POSTGRES_ADMIN } from './admin/postgres/postgres_schema.ts';
-import type { Storage, StoreReader } from './contract/storage.ts';
+import type { StoreReader, StoreStorage } from './contract/storage.ts';
 import { LIVE_SCHEMA } from './live/postgres/feed_schema.ts';
 import { hearsNotifications, NOT_HEARD } from './live/postgres/notifications.ts';
 import { PostgresRelay } from './live/postgres/postgres_relay.ts';
@@ -161,6 +162,7 @@ export async function checkDatabase(
   version: string;
   durability: Durability;
   room: CheckedRoom;
+  clock: { aheadSeconds: number; isRight: boolean };
   notificationProblem: string | null;
   standbys: { place: string; problem: string | null; lagSeconds: number | null }[];
 }> {
@@ -173,6 +175,7 @@ export async function checkDatabase(
     await requireSchema(pool, POSTGRES_ADMIN);
     const durability = await pool.session(readDurability);
     const room = await checkRoom(pool);
+    const clock = await checkClock(pool);
     const notificationProblem = (await hearsNotifications(pool, pool)) ? null : NOT_HEARD;
     const standbys = readers.store_reader === undefined ? [] : await checkStandbys(pool, url, readers);
     return {
@@ -180,12 +183,22 @@ export async function checkDatabase(
       version: row!.version,
       durability,
       room,
+      clock,
       notificationProblem,
       standbys,
     };
   } finally {
     await pool.close();
   }
+}
+
+async function checkClock(pool: DatabasePool): Promise<{ aheadSeconds: number; isRight: boolean }> {
+  const askedMs = Date.now();
+  const [row] = await pool.query<{ ms: number }>(
+    'SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS ms',
+  );
+  const aheadMs = (askedMs + Date.now()) / 2 - row!.ms;
+  return { aheadSeconds: aheadMs / 1000, isRight: Math.abs(aheadMs) <= MAX_CLOCK_DIFFERENCE_MS };
 }
 
 /** The finding about the disk of the database. `problem`: why the server refused some megabytes. */
@@ -274,7 +287,7 @@ function storageOf(
   { copies, isSafe, text }: Durability,
   problem: string | null,
   reader: ReaderState | null,
-): Storage {
+): StoreStorage {
   return {
     kind: 'postgresql',
     copies,

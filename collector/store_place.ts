@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { ADMIN, openAdmin } from './admin/admin_schema.ts';
 import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
 import type { CollectorSettings } from './config.ts';
-import type { Storage } from './contract/storage.ts';
+import type { StoreStorage } from './contract/storage.ts';
 import type { OpenedAdmin, OpenedData, ReaderPlace, StoredFigures } from './opened_data.ts';
 import type { OnSchemaChange, SchemaChange } from './store/schema_change.ts';
 import { lockDataDir } from './store/sqlite/data_dir_lock.ts';
@@ -16,7 +16,7 @@ import type { StoreQueries } from './store/store.ts';
 /** The settings that say where the data is. */
 export type StorePlace = Pick<CollectorSettings, 'data_dir'> & { store?: string | undefined } & ReaderPlace;
 
-const EMBEDDED: Storage = {
+const EMBEDDED: StoreStorage = {
   kind: 'embedded',
   copies: 1,
   survives_loss_of_machine: false,

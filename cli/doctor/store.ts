@@ -63,13 +63,14 @@ export const store: Check<CollectorSide> = {
 
 async function inDatabase(url: string, settings: CollectorSide['settings']): Promise<Finding[]> {
   try {
-    const { place, version, durability, room, notificationProblem, standbys } = await checkDatabase(
+    const { place, version, durability, room, clock, notificationProblem, standbys } = await checkDatabase(
       url,
       settings,
     );
     return [
       ok(`the primary ${place} answers: PostgreSQL ${version}`),
       ...roomFindings(room),
+      ...clockFindings(clock),
       durability.isSafe ? ok(durability.text) : warn(durability.text, SEE_POSTGRESQL),
       ...(notificationProblem === null ? [] : [warn(notificationProblem, SEE_POSTGRESQL)]),
       ...standbys.map(standbyFinding),
@@ -90,6 +91,16 @@ function roomFindings({ isChecked, problem }: CheckedDatabase['room']): Finding[
     fail(
       `the database has no room for a batch: ${problem}`,
       'Free space on the disk of the database, or add some. Agents keep their records until then.',
+    ),
+  ];
+}
+
+function clockFindings({ aheadSeconds, isRight }: CheckedDatabase['clock']): Finding[] {
+  if (isRight) return [];
+  return [
+    fail(
+      `the clock of this machine is ${Math.round(Math.abs(aheadSeconds))} s ${aheadSeconds > 0 ? 'ahead of' : 'behind'} the clock of the database`,
+      'Set both by NTP. Until they agree, this collector evaluates no alerts, reports no findings and deletes nothing.',
     ),
   ];
 }

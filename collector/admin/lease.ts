@@ -8,7 +8,7 @@ import type { AdminStore } from './admin_store.ts';
 import type { Held } from './leases.ts';
 
 /** A clock may be off by so much. Silence of a host, the shortest time that alerts are about, is five minutes by default. */
-const MAX_CLOCK_DIFFERENCE_MS = 60_000;
+export const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 
 export interface LeaseOptions {
   /** Time after which another collector takes the lease of one that has ended without a word. */
@@ -51,7 +51,12 @@ export class Lease {
   constructor(
     admin: Pick<AdminStore, 'leases' | 'isShared'>,
     name: string,
-    { durationMs, clock = () => performance.now(), wallClock = Date.now, clockCheck = null }: LeaseOptions,
+    {
+      durationMs,
+      clock = () => performance.now(),
+      wallClock = () => Date.now(),
+      clockCheck = null,
+    }: LeaseOptions,
   ) {
     this.#leases = admin.leases;
     this.#isShared = admin.isShared;

@@ -57,8 +57,12 @@ export const storage = z.object({
   text: z.string(),
   /** Says why this collector could not store the last batch, such as a full disk; null where it could. */
   problem: z.string().nullable(),
+  /** Says that the clock of this collector is not the database's, and what it leaves to others; null where it is. */
+  clock: z.string().nullable(),
   /** Null where all questions are asked of the store itself. */
   reader: storeReader.nullable(),
 });
 
 export type Storage = z.infer<typeof storage>;
+/** The store itself knows this much. */
+export type StoreStorage = Omit<Storage, 'clock'>;

@@ -22,7 +22,7 @@ export function storageRoutes(app: ApiApp, { storage }: ApiParts): void {
 }
 
 /** Leaves out what names servers: places of standbys, and errors of connections. */
-function ofScope({ kind, copies, survives_loss_of_machine, problem }: StorageAnswer): StorageAnswer {
+function ofScope({ kind, copies, survives_loss_of_machine, problem, clock }: StorageAnswer): StorageAnswer {
   return {
     kind,
     copies,
@@ -32,6 +32,7 @@ function ofScope({ kind, copies, survives_loss_of_machine, problem }: StorageAns
       problem === null
         ? null
         : 'The collector could not store the last records; agents keep theirs. Ask an admin for the reason.',
+    clock,
     reader: null,
   };
 }

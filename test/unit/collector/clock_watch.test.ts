@@ -20,9 +20,14 @@ test('a wrong clock is logged at once and then every ten minutes, and its end is
     watch.note(-3_600_000, false);
   }
   assert.equal(lines.length, 2);
+  assert.match(
+    watch.problem!,
+    /^The clock of this collector is 3600 s behind the clock of the database\. It evaluates no/,
+  );
   assert.match(lines[0]![1], /^3600 s: the clock of this collector is behind the clock of the database/);
   watch.note(0, true);
   watch.note(0, true);
+  assert.equal(watch.problem, null);
   assert.deepEqual(lines.slice(2), [['info', 'the clock of this collector agrees with the database again']]);
   watch.note(90_000, false);
   assert.match(lines[3]![1], /^90 s: the clock of this collector is ahead of/);

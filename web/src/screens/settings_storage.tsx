@@ -13,9 +13,10 @@ export function StorageFacts() {
       note="Agents delete a batch when the collector acknowledges it. This says how safe it is then."
     >
       <ResourceView resource={answer}>
-        {({ kind, copies, survives_loss_of_machine, text, problem, reader }) => (
+        {({ kind, copies, survives_loss_of_machine, text, problem, clock, reader }) => (
           <>
             {problem && <p role="alert">{problem}</p>}
+            {clock && <p role="alert">{clock}</p>}
             <FactList
               facts={[
                 ['Store', kind === 'postgresql' ? 'PostgreSQL' : 'Embedded'],

@@ -122,6 +122,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       survives_loss_of_machine: false,
       text: 'On one disk.',
       problem: null,
+      clock: null,
       reader: null,
     }),
     rules: BUILT_IN_RULES,
