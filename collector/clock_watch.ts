@@ -27,7 +27,7 @@ export class ClockWatch implements ClockCheck {
   get problem(): string | null {
     if (this.#isRight) return null;
     const side = this.#aheadMs! > 0 ? 'ahead of' : 'behind';
-    return `The clock of this collector is ${secondsOf(this.#aheadMs!)} s ${side} the clock of the database. It evaluates no alerts, reports no findings and deletes nothing until they agree: other collectors do. Set both by NTP.`;
+    return `The clock of this collector is ${secondsOf(this.#aheadMs!)} s ${side} the clock of the database. Until the difference is at most 60 s, it evaluates no alert rules, sends no alerts and no streams, and deletes no old records. Another collector whose clock is right does this work. Synchronise both clocks by NTP.`;
   }
 
   note(aheadMs: number, isRight: boolean): void {
@@ -42,7 +42,7 @@ export class ClockWatch implements ClockCheck {
     this.#loggedMs = this.#nowMs();
     this.#log.error(
       { seconds: secondsOf(aheadMs) },
-      `the clock of this collector is ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock of the database: it evaluates no alerts, reports no findings and deletes nothing until they agree. Set both by NTP`,
+      `the clock of this collector is ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock of the database: until the difference is at most 60 s, it evaluates no alert rules, sends no alerts and no streams, and deletes no old records. Synchronise both clocks by NTP`,
     );
   }
 }

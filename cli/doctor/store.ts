@@ -100,7 +100,7 @@ function clockFindings({ aheadSeconds, isRight }: CheckedDatabase['clock']): Fin
   return [
     fail(
       `the clock of this machine is ${Math.round(Math.abs(aheadSeconds))} s ${aheadSeconds > 0 ? 'ahead of' : 'behind'} the clock of the database`,
-      'Set both by NTP. Until they agree, this collector evaluates no alerts, reports no findings and deletes nothing.',
+      'Synchronise both clocks by NTP. Until the difference is at most 60 s, the collector on this machine evaluates no alert rules, sends no alerts and no streams, and deletes no old records.',
     ),
   ];
 }

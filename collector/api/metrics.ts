@@ -119,11 +119,11 @@ export class ApiMetrics {
     );
     this.#clockAhead = gauge(
       'database_clock_ahead_seconds',
-      'By how much the clock of the collector is ahead of the clock of the database that collectors share. Beyond 60 s, in either direction, the collector has no lease.',
+      'Seconds by which the clock of this collector is ahead of that of the database; negative if it is behind. Only with a shared database. Beyond 60 s in either direction the collector gets no lease, and leaves the work of each lease to others.',
     );
     this.#leaseHeld = gauge(
       'lease_held',
-      '1 while this collector has the lease, which one of all that share a database has: alerts or retention. Without others it is always 1.',
+      '1 while this collector has the lease, which one of all that share a database has: alerts, streams, retention, judgement or backstage. Without others it is always 1.',
       ['lease'],
     );
     this.#leaseEpoch = gauge(

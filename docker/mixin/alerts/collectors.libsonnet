@@ -109,7 +109,7 @@
             'sum(imdswatch_lease_held{%(selector)s,lease="alerts"}) < 1 or sum(increase(imdswatch_alerts_evaluations_total{%(selector)s,result="failed"}[10m])) > 5',
             '5m',
             'The alert rules are not evaluated.',
-            'One of the collectors that share a database evaluates them, by a lease of some seconds. None could take it for five minutes, or the evaluations fail. The logs of the collectors have the error of the store.'
+            'One of the collectors that share a database evaluates them, by a lease of some seconds. None could take it for five minutes, or the evaluations fail. The logs of the collectors name the error of the store or a wrong clock.'
           ),
           alert.warning(
             'ImdswatchDestinationStuck',
