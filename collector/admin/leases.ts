@@ -1,7 +1,7 @@
 /**
  * Rows of leases: which of the collectors that share a database does what only one of them must do.
  *
- * A lease ends by the database's clock, so the clocks of collectors do not matter. Its epoch grows with each new holder. Who
+ * A lease ends by the database's clock. A collector with another clock gets none (`lease.ts`). Its epoch grows with each new holder. Who
  * acts for a lease checks the epoch in the transaction that acts: then a collector that was frozen, and whose lease
  * somebody else has by now, stores nothing.
  */
