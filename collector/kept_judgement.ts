@@ -71,6 +71,11 @@ export interface KeptJudgementOptions {
   now?: () => number;
 }
 
+/** An answer in memory, with the hash of what it was made with. */
+interface KnownAnswer extends Kept<unknown> {
+  madeWith: string;
+}
+
 /** Reads the kept form of an answer. */
 type Reader<T> = (parts: readonly unknown[], asOfUs: number) => Promise<T>;
 
@@ -79,7 +84,7 @@ export class KeptJudgement implements KeptAnswers {
   /** That of the round which goes on. */
   #roundMadeWith = '';
   readonly #heads = new Map<string, KeptHead>();
-  readonly #known = new Map<string, Kept<unknown>>();
+  readonly #known = new Map<string, KnownAnswer>();
   readonly #loading = new Map<string, Promise<Kept<unknown> | null>>();
   #timer: NodeJS.Timeout | null = null;
   #running: Promise<void> = Promise.resolve();
@@ -247,7 +252,7 @@ export class KeptJudgement implements KeptAnswers {
       await store.keptAnswers.put({ ...head, parts: packed });
     });
     this.#heads.set(name, head);
-    this.#known.set(name, { value, asOfUs });
+    this.#known.set(name, { value, asOfUs, madeWith });
   }
 
   async #get(name: string): Promise<Kept<unknown> | null> {
@@ -273,7 +278,9 @@ export class KeptJudgement implements KeptAnswers {
 
   #usable(name: string): Kept<unknown> | null {
     const known = this.#known.get(name);
-    return known !== undefined && this.#isOfNow(known.asOfUs) ? known : null;
+    return known !== undefined && known.madeWith === this.#madeWith() && this.#isOfNow(known.asOfUs)
+      ? known
+      : null;
   }
 
   #isUsable(head: KeptHead | undefined): boolean {
@@ -306,7 +313,7 @@ export class KeptJudgement implements KeptAnswers {
     if (stored === null || !this.#isUsable(stored)) return null;
     const value = await this.#readerOf(name)(await unpackParts(stored.parts), stored.asOfUs);
     this.#counters.loads += 1;
-    const kept = { value, asOfUs: stored.asOfUs };
+    const kept = { value, asOfUs: stored.asOfUs, madeWith: stored.madeWith };
     this.#known.set(name, kept);
     return kept;
   }

@@ -58,7 +58,15 @@ class Shared {
   }
 
   /** `days`: the readiness window. */
-  collector(options: { days?: number; leastHosts?: number; lookMs?: number; insight?: Insight } = {}) {
+  collector(
+    options: {
+      days?: number;
+      leastHosts?: number;
+      lookMs?: number;
+      insight?: Insight;
+      rules?: () => unknown;
+    } = {},
+  ) {
     const { days = 14, leastHosts = 1, lookMs = LEASE_MS } = options;
     const own = new Insight(this.reader, {
       readinessWindowDays: days,
@@ -72,7 +80,7 @@ class Shared {
       lease: new Lease(this.admin, 'judgement', { durationMs: LEASE_MS }),
       insight,
       store: this.reader,
-      madeWith: () => ['1.0.0', days],
+      madeWith: () => ['1.0.0', days, options.rules?.()],
       defaultWindowDays: days,
       log,
       leastHosts,
@@ -253,6 +261,19 @@ test('an answer that was made with other settings is not used, and counted', asy
   assert.equal(await kept.board(), null);
   assert.equal(await kept.groups('asg'), null);
   assert.deepEqual([kept.counters()['made_otherwise'], kept.counters()['answers_given']], [2, 0]);
+});
+
+test('an answer in memory is not used after a change of what it was made with', async () => {
+  const shared = filled();
+  let rules = 'first';
+  const { kept } = shared.collector({ rules: () => rules });
+  await kept.round();
+  assert.notEqual(await kept.offenders(), null);
+  rules = 'second';
+  assert.equal(await kept.offenders(), null);
+  assert.equal(kept.counters()['made_otherwise'], 1);
+  await kept.round();
+  assert.notEqual(await kept.offenders(), null);
 });
 
 test('an answer says from when it is, and where one was missing it says why', async () => {
