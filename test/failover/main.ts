@@ -27,20 +27,24 @@ import { print, runScenario, seconds } from './scenario.ts';
 import { COLLECTORS, Stage } from './stage.ts';
 
 const PROGRAMS = [
-  ['patroni', '--version'],
-  ['etcd', '--version'],
   ['haproxy', '-v'],
   ['setpriv', '--version'],
 ];
+/** Programs that servers with automatic failover need besides. */
+const PROGRAMS_OF_PATRONI = [
+  ['patroni', '--version'],
+  ['etcd', '--version'],
+];
+const ON_PATRONI = /[abcf]/;
 const LETTERS = 'abcdef';
 /** Room for the tables of a test that stores some ten thousand calls. */
 const SMALL_BYTES = 192 * 2 ** 20;
 
-function checkMachine(): void {
+function checkMachine(only: string): void {
   if (process.getuid?.() !== 0)
     throw new OperatorError(3, 'This test needs root: it starts servers as another user.');
   if (NO_POSTGRES !== false) throw new OperatorError(3, NO_POSTGRES);
-  for (const [program, ...args] of PROGRAMS) {
+  for (const [program, ...args] of [...PROGRAMS, ...(ON_PATRONI.test(only) ? PROGRAMS_OF_PATRONI : [])]) {
     if (spawnSync(program!, args).status !== 0) {
       throw new OperatorError(3, `${program} is missing: apt-get install patroni etcd-server haproxy`);
     }
@@ -65,7 +69,7 @@ function urlOf(port: number): string {
 }
 
 async function runOnPatroni({ only, keep }: Options): Promise<string[]> {
-  if (!/[abcf]/.test(only)) return [];
+  if (!ON_PATRONI.test(only)) return [];
   const directory = mkdtempSync(join(tmpdir(), 'imdswatch-patroni-'));
   // The servers run as another user.
   spawnSync('chmod', ['755', directory]);
@@ -148,7 +152,7 @@ function mountSmall(directory: string): void {
 
 async function main(): Promise<number> {
   const options = readOptions();
-  checkMachine();
+  checkMachine(options.only);
   const beganMs = performance.now();
   const wrong = [...(await runOnPatroni(options)), ...(await runOnOneServer(options))];
   print(
