@@ -4,6 +4,8 @@ import type { ClockCheck } from './admin/lease.ts';
 
 /** A clock that stays wrong is logged once in this time. */
 const LOG_MS = 10 * 60_000;
+const LEFT_TO_OTHERS =
+  'it evaluates no alert rules, sends no alerts and no streams, and deletes no old records';
 
 export class ClockWatch implements ClockCheck {
   readonly #log: Logger;
@@ -26,8 +28,8 @@ export class ClockWatch implements ClockCheck {
   /** Says what is wrong, and what this collector leaves to others; null where the clock is right. */
   get problem(): string | null {
     if (this.#isRight) return null;
-    const side = this.#aheadMs! > 0 ? 'ahead of' : 'behind';
-    return `The clock of this collector is ${secondsOf(this.#aheadMs!)} s ${side} the clock of the database. Until the difference is at most 60 s, it evaluates no alert rules, sends no alerts and no streams, and deletes no old records. Another collector whose clock is right does this work. Synchronise both clocks by NTP.`;
+    const aheadMs = this.#aheadMs!;
+    return `The clock of this collector is ${secondsOf(aheadMs)} s ${sideOf(aheadMs)} the clock of the database. Until the difference is at most 60 s, ${LEFT_TO_OTHERS}. Another collector whose clock is right does this work. Synchronise both clocks by NTP.`;
   }
 
   note(aheadMs: number, isRight: boolean): void {
@@ -42,9 +44,13 @@ export class ClockWatch implements ClockCheck {
     this.#loggedMs = this.#nowMs();
     this.#log.error(
       { seconds: secondsOf(aheadMs) },
-      `the clock of this collector is ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock of the database: until the difference is at most 60 s, it evaluates no alert rules, sends no alerts and no streams, and deletes no old records. Synchronise both clocks by NTP`,
+      `the clock of this collector is ${sideOf(aheadMs)} the clock of the database: until the difference is at most 60 s, ${LEFT_TO_OTHERS}. Synchronise both clocks by NTP`,
     );
   }
+}
+
+function sideOf(aheadMs: number): string {
+  return aheadMs > 0 ? 'ahead of' : 'behind';
 }
 
 function secondsOf(milliseconds: number): number {

@@ -1,9 +1,11 @@
 /** Opens the data of the collector in a PostgreSQL database. Only `store_place.ts` loads this file. */
 
 import type { Logger } from 'pino';
-import { MAX_CLOCK_DIFFERENCE_MS } from './admin/lease.ts';
+import { isClockRight } from './admin/lease.ts';
+import { Leases } from './admin/leases.ts';
 import { PostgresAdminStore } from './admin/postgres/postgres_admin_store.ts';
 import { POSTGRES_ADMIN } from './admin/postgres/postgres_schema.ts';
+import { PostgresSql } from './admin/postgres/postgres_sql.ts';
 import type { StoreReader, StoreStorage } from './contract/storage.ts';
 import { LIVE_SCHEMA } from './live/postgres/feed_schema.ts';
 import { hearsNotifications, NOT_HEARD } from './live/postgres/notifications.ts';
@@ -175,7 +177,7 @@ export async function checkDatabase(
     await requireSchema(pool, POSTGRES_ADMIN);
     const durability = await pool.session(readDurability);
     const room = await checkRoom(pool);
-    const clock = await checkClock(pool);
+    const aheadMs = (await new Leases(new PostgresSql(pool)).clockAheadMs(Date.now))!;
     const notificationProblem = (await hearsNotifications(pool, pool)) ? null : NOT_HEARD;
     const standbys = readers.store_reader === undefined ? [] : await checkStandbys(pool, url, readers);
     return {
@@ -183,22 +185,13 @@ export async function checkDatabase(
       version: row!.version,
       durability,
       room,
-      clock,
+      clock: { aheadSeconds: aheadMs / 1000, isRight: isClockRight(aheadMs) },
       notificationProblem,
       standbys,
     };
   } finally {
     await pool.close();
   }
-}
-
-async function checkClock(pool: DatabasePool): Promise<{ aheadSeconds: number; isRight: boolean }> {
-  const askedMs = Date.now();
-  const [row] = await pool.query<{ ms: number }>(
-    'SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS ms',
-  );
-  const aheadMs = (askedMs + Date.now()) / 2 - row!.ms;
-  return { aheadSeconds: aheadMs / 1000, isRight: Math.abs(aheadMs) <= MAX_CLOCK_DIFFERENCE_MS };
 }
 
 /** The finding about the disk of the database. `problem`: why the server refused some megabytes. */

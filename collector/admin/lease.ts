@@ -10,6 +10,11 @@ import type { Held } from './leases.ts';
 /** A clock may be off by so much. Silence of a host, the shortest time that alerts are about, is five minutes by default. */
 export const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 
+/** Tells whether a collector with this clock may have a lease. `aheadMs`: see `Leases.clockAheadMs`. */
+export function isClockRight(aheadMs: number): boolean {
+  return Math.abs(aheadMs) <= MAX_CLOCK_DIFFERENCE_MS;
+}
+
 export interface LeaseOptions {
   /** Time after which another collector takes the lease of one that has ended without a word. */
   durationMs: number;
@@ -124,7 +129,7 @@ export class Lease {
   async #isClockRight(): Promise<boolean> {
     const aheadMs = await this.#leases.clockAheadMs(this.#wallClock);
     if (aheadMs === null) return true;
-    const isRight = Math.abs(aheadMs) <= MAX_CLOCK_DIFFERENCE_MS;
+    const isRight = isClockRight(aheadMs);
     this.#clockCheck?.note(aheadMs, isRight);
     return isRight;
   }

@@ -2,9 +2,11 @@
  * Reports findings that have changed: offenders, verdicts of hosts, silent agents, and captures that lose something. A finding that goes on is
  * reported again each day, because a receiver such as Security Hub drops one that was not updated for long.
  */
+
 import { randomUUID } from 'node:crypto';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { FindingReport, FindingState } from '../admin/finding_rows.ts';
+import { MAX_CLOCK_DIFFERENCE_MS } from '../admin/lease.ts';
 import type { Held } from '../admin/leases.ts';
 import { newOffender } from '../alert/alert_text.ts';
 import type { Finding } from '../contract/finding.ts';
@@ -24,8 +26,8 @@ const MAX_SHARE = 0.1;
 /** Hosts have this time to report after a start of the collector. Until then all of them look silent and unproven. */
 const HOSTS_SETTLE_US = 300_000_000;
 const WINDOW_US = 14 * DAY_US;
-/** Clocks of collectors differ by less (`Lease`). Calls of the last minute must not be missing in between. */
-const MAX_BEHIND_US = 120_000_000;
+/** The clocks of two collectors that have the lease differ by no more. Calls of the last minute must not be missing in between. */
+const MAX_BEHIND_US = 2 * MAX_CLOCK_DIFFERENCE_MS * 1000;
 /** Losses are looked for in this time. One that is open began later, or goes on. */
 const LOSSES_US = DAY_US;
 /** Hosts that are described at a time, and reports that are stored at a time. */
