@@ -278,12 +278,10 @@ export class KeptJudgement implements KeptAnswers {
 
   #usable(name: string): Kept<unknown> | null {
     const known = this.#known.get(name);
-    return known !== undefined && known.madeWith === this.#madeWith() && this.#isOfNow(known.asOfUs)
-      ? known
-      : null;
+    return this.#isUsable(known) ? known : null;
   }
 
-  #isUsable(head: KeptHead | undefined): boolean {
+  #isUsable<T extends Omit<KeptHead, 'name'>>(head: T | undefined): head is T {
     return head !== undefined && head.madeWith === this.#madeWith() && this.#isOfNow(head.asOfUs);
   }
 

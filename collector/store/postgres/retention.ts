@@ -268,9 +268,10 @@ export class Retainer {
     const rawUs = Math.min(row!.calls ?? unusedUs, unusedUs) - NOTED_US;
     const longUs = Math.min(rollupUs - DAY_US, rawUs);
     const sumUs = rollupUs - DAY_US;
-    await this.#remembered('callers', 'last_us < $1', rawUs, async (session, ids) => {
-      await session.execute('DELETE FROM caller_facts WHERE caller = ANY ($1)', [ids]);
-    });
+    const withFacts = (deletion: string) =>
+      `WITH gone AS (${deletion} RETURNING id),
+         facts AS (DELETE FROM caller_facts WHERE caller IN (SELECT id FROM gone)) SELECT id FROM gone`;
+    await this.#remembered('callers', 'last_us < $1', rawUs, withFacts);
     await this.#remembered('shapes', 'last_us < $1', rawUs);
     await this.#remembered('kinds', 'last_us < $1', longUs);
     await this.#remembered(
@@ -292,13 +293,14 @@ export class Retainer {
 
   /**
    * Deletes rows that writers remember. They forget everything before the next transaction. Rows are looked for without the
-   * lock, which stops all writers: a fleet has millions of rows, and mostly none is to be deleted.
+   * lock, which stops all writers: a fleet has millions of rows, and mostly none is to be deleted. `sqlOf` makes the whole
+   * statement of the deletion.
    */
   async #remembered(
     table: string,
     condition: string,
     us: number | null,
-    alsoDelete: (session: Session, ids: number[]) => Promise<void> = async () => {},
+    sqlOf: (deletion: string) => string = (deletion) => deletion,
   ): Promise<void> {
     const values = us === null ? [] : [us];
     await this.#all(async () => {
@@ -310,16 +312,11 @@ export class Retainer {
       await this.#pool.transaction(async (session) => {
         await session.query(`SELECT pg_advisory_xact_lock(${WRITERS_LOCK})`);
         // A row that was changed meanwhile has another place, and another row at its place meets the condition too.
-        const deleted = await session.query<{ id?: number }>(
-          `DELETE FROM ${table} t WHERE t.ctid = ANY ($${values.length + 1}::tid[]) AND ${condition} RETURNING *`,
+        const deleted = await session.execute(
+          sqlOf(`DELETE FROM ${table} t WHERE t.ctid = ANY ($${values.length + 1}::tid[]) AND ${condition}`),
           [...values, found.map(({ place }) => place)],
         );
-        if (deleted.length === 0) return;
-        await alsoDelete(
-          session,
-          deleted.flatMap(({ id }) => id ?? []),
-        );
-        await session.execute(`UPDATE sums SET value = value + 1 WHERE name = 'epoch'`);
+        if (deleted > 0) await session.execute(`UPDATE sums SET value = value + 1 WHERE name = 'epoch'`);
       });
       return found.length;
     });
