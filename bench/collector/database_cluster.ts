@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KIND_CLASS } from '../../collector/store/sqlite/total_rows.ts';
+import { untilReplayed } from '../../test/support/collector/store/standbys.ts';
 import { NO_POSTGRES, PostgresServer } from '../../test/support/postgres.ts';
 import { familyUsage } from './process_usage.ts';
 
@@ -17,7 +18,7 @@ const SETTINGS = [
   'max_connections = 200',
 ];
 const DATABASE = 'imdswatch';
-const CATCH_UP_MS = 60_000;
+const CATCH_UP_MS = 30_000;
 
 /** One statement, by its share of the server's time. */
 export interface StatementCost {
@@ -140,26 +141,15 @@ export class DatabaseCluster {
  * documentation, 30.5 "WAL Configuration").
  */
 async function makeLogFiles(servers: readonly PostgresServer[], files: number): Promise<void> {
-  const [primary] = servers as [PostgresServer];
+  const [primary, ...standbys] = servers as [PostgresServer, ...PostgresServer[]];
   const next = "SELECT pg_logical_emit_message(false, 'imdswatch', ''), pg_switch_wal()";
   for (let made = 0; made < files; made += 1) await primary.query('postgres', next);
   // A checkpoint reuses files, also those that a standby lacks.
-  await untilReplayed(servers);
+  for (const standby of standbys) await untilReplayed(primary, standby);
   await primary.query('postgres', 'CHECKPOINT');
-  await untilReplayed(servers);
-  for (const standby of servers.slice(1)) await standby.query('postgres', 'CHECKPOINT');
-}
-
-/** Resolves when the standbys have replayed what the primary has written so far. */
-async function untilReplayed(servers: readonly PostgresServer[]): Promise<void> {
-  const [end] = await servers[0]!.query('postgres', 'SELECT pg_current_wal_lsn()::text AS at');
-  const deadline = performance.now() + CATCH_UP_MS;
-  for (const standby of servers.slice(1)) {
-    const hasAll = `SELECT pg_last_wal_replay_lsn() >= '${end!['at']}' AS has`;
-    while ((await standby.query('postgres', hasAll))[0]!['has'] !== true) {
-      if (performance.now() > deadline) throw new Error('A standby does not follow the primary.');
-      await sleep(100);
-    }
+  for (const standby of standbys) {
+    await untilReplayed(primary, standby);
+    await standby.query('postgres', 'CHECKPOINT');
   }
 }
 

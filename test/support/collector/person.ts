@@ -34,6 +34,11 @@ export class Person {
     return fetch(url, { method, headers, body: JSON.stringify(json), ...more });
   }
 
+  /** Returns the metrics of the collector, in the text format of Prometheus. */
+  async metrics(): Promise<string> {
+    return (await fetch(new URL('/metrics', this.#url), { headers: this.headers })).text();
+  }
+
   async json(path: string): Promise<unknown> {
     const answer = await this.ask(path);
     assert.equal(answer.status, 200, path);

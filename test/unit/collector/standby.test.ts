@@ -135,9 +135,7 @@ describe('a collector with a standby for questions', { skip: NO_POSTGRES }, () =
     assert.ok(state!.answered > 0 && state!.answered_by_primary.changed > 0);
     assert.deepEqual(state!.standbys[0]!.place, servers.standby.directory);
     assert.match(state!.standbys[0]!.text, /answers questions\. Its data is \d+ s old\./);
-    const metrics = await (
-      await fetch(new URL('/metrics', collector.pageUrl), { headers: person.headers })
-    ).text();
+    const metrics = await person.metrics();
     assert.match(metrics, /imdswatch_standby_lag_seconds\{standby="[^"]+"\} \d+/);
     assert.match(metrics, /imdswatch_store_reader_questions_total\{server="standby",reason=""\} [1-9]/);
     assert.match(

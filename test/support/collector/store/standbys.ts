@@ -36,21 +36,23 @@ export class ServerPair {
 
   /** Waits until the standby has everything that the primary has now. */
   async caughtUp(): Promise<void> {
-    const [row] = await this.primary.query('postgres', 'SELECT pg_current_wal_lsn()::text AS position');
-    await eventually('the standby has replayed', async () => {
-      const [found] = await this.standby.query(
-        'postgres',
-        'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS has',
-        [row!['position']],
-      );
-      return found!['has'] === true;
-    });
+    await untilReplayed(this.primary, this.standby);
   }
 
   async close(): Promise<void> {
     await this.standby.close();
     await this.primary.close();
   }
+}
+
+/** Resolves when a standby has replayed everything that the primary has now. */
+export async function untilReplayed(primary: PostgresServer, standby: PostgresServer): Promise<void> {
+  const [row] = await primary.query('postgres', 'SELECT pg_current_wal_lsn()::text AS position');
+  await eventually('the standby has replayed', async () => {
+    const sql = 'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS has';
+    const [found] = await standby.query('postgres', sql, [row!['position']]);
+    return found!['has'] === true;
+  });
 }
 
 /** Returns the name of the database in an address of `PostgresServer.createDatabase`. */

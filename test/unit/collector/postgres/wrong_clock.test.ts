@@ -34,10 +34,7 @@ describe('a clock that differs from that of the database', { skip: NO_POSTGRES }
     const person = await Person.signIn(collector);
     const told = async () => ((await person.json('/storage')) as Storage).clock;
     const metric = async (name: string) => {
-      const text = await (
-        await fetch(new URL('/metrics', collector.pageUrl), { headers: person.headers })
-      ).text();
-      const line = text.split('\n').find((each) => each.startsWith(`imdswatch_${name} `));
+      const line = (await person.metrics()).split('\n').find((each) => each.startsWith(`imdswatch_${name} `));
       return line === undefined ? null : Number(line.split(' ').at(-1));
     };
     const holdsAlerts = async () => (await metric('lease_held{lease="alerts"}')) === 1;

@@ -9,7 +9,7 @@ import { StandbyReader } from '../../../../../collector/store/postgres/standby_r
 import { READER_SCHEMA } from '../../../../../collector/store/postgres/timeline_marks.ts';
 import { readingOf } from '../../../../../collector/store/reading.ts';
 import { call, program, stream } from '../../../../support/collector/store/records.ts';
-import { databaseOf, ServerPair } from '../../../../support/collector/store/standbys.ts';
+import { databaseOf, ServerPair, untilReplayed } from '../../../../support/collector/store/standbys.ts';
 import { eventually } from '../../../../support/collector/stored.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
 
@@ -49,11 +49,7 @@ test('after a failover, a standby that is ahead on the former timeline does not 
     await eventually('the standby can answer', () => problem() === null);
 
     // The standby gets what the heir never gets, and so its position is ahead of everything that the heir stores.
-    const [at] = await primary.query(database, 'SELECT pg_current_wal_lsn()::text AS position');
-    await eventually('the heir has everything', async () => {
-      const sql = 'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS has';
-      return (await heir.query(database, sql, [at!['position']]))[0]!['has'] === true;
-    });
+    await untilReplayed(primary, heir);
     await heir.stop();
     await primary.query(
       database,
